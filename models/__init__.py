@@ -1,0 +1,1 @@
+"""Arrays → scores. Knows no Kafka, no alert and no device id."""

@@ -1,0 +1,1 @@
+"""Bytes → records → windows. Knows no model and no alert."""
