@@ -1,11 +1,11 @@
 """Every Prometheus name of the service, in one class; the only file that imports prometheus_client.
 
 Knows nothing of how the numbers come about. Labels take their values from closed enumerations, from the
-configuration (device types, notifiers) or from the assignment (partitions). A device id is a label in one place
-only: `attendant_device_anomaly_ratio`, bounded to the `top` most anomalous devices that are alarming now.
+configuration (device types, notifiers) or from the assignment (partitions). A device id is a label in one
+place only: `attendant_device_anomaly_ratio`, bounded to the `top` most anomalous devices alarming now.
 
-Units are in the names: seconds, ratio, timestamps in seconds since the epoch. An age is `time() - timestamp` in
-PromQL.
+Units are in the names: seconds, ratio, timestamps in seconds since the epoch. An age is
+`time() - timestamp` in PromQL.
 """
 
 import asyncio
@@ -339,7 +339,7 @@ class Metrics:
         self.alert_events.labels(event, severity).inc()
 
     def record_event_to_alert(self, seconds: float) -> None:
-        """An alert was committed `seconds` after its window ended; a device clock ahead of ours counts as 0."""
+        """An alert was committed `seconds` after its window ended; a device clock ahead counts as 0."""
         self.event_to_alert_seconds.observe(max(0.0, seconds))
 
     def set_alerts(self, counts: Mapping[tuple[str, str], int]) -> None:
@@ -400,7 +400,7 @@ class Metrics:
 
 
 class Increase:
-    """Turns counts that only grow, as parts of the pipeline keep them, into what was added since last time."""
+    """Turns counts that only grow, as parts of the pipeline keep them, into what was added since."""
 
     def __init__(self) -> None:
         self._last: dict[str, int] = {}
