@@ -1,0 +1,40 @@
+"""Scores over time → findings: what is wrong with which device, since when, and why we say so.
+
+Pure decisions: no clock, no broker, no database. Knows nothing about alerts.
+"""
+
+from monitor.findings.blob import SnapshotError
+from monitor.findings.finding import (
+    SILENCE,
+    SITE,
+    SITE_TYPE,
+    Action,
+    Evidence,
+    Finding,
+    JudgeSettings,
+    Kind,
+    Reason,
+    Severity,
+    SilenceSettings,
+)
+from monitor.findings.judge import Judge, Standing
+from monitor.findings.silence import Silence, check_together
+
+__all__ = [
+    "SILENCE",
+    "SITE",
+    "SITE_TYPE",
+    "Action",
+    "Evidence",
+    "Finding",
+    "Judge",
+    "JudgeSettings",
+    "Kind",
+    "Reason",
+    "Severity",
+    "Silence",
+    "SilenceSettings",
+    "SnapshotError",
+    "Standing",
+    "check_together",
+]

@@ -1,0 +1,394 @@
+"""k of n with hysteresis over the scores of one (partition, device type): vectorised, pure, restorable.
+
+Only transitions become objects. Every window judged gets a named reason, counted in `Judge.reasons`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.scoring import ModelIdentity, Score
+from monitor.findings.blob import Array, Meta, Snapshot, SnapshotError, pack, unpack
+from monitor.findings.episodes import PARTS, Episodes, fit
+from monitor.findings.finding import Action, Evidence, Finding, JudgeSettings, Kind, Reason, Severity
+from streams.blocks import WindowBatch
+from streams.devices import DeviceProfile
+
+_NEVER = np.iinfo(np.int64).min
+_T = TypeVar("_T", bound=np.generic)
+
+
+class Standing(NamedTuple):
+    """How one device stands."""
+
+    device: str
+    end_t: int
+    """End of its newest judged window."""
+    anomaly: float
+    learning: bool
+    alarming: bool
+    """An episode is open."""
+
+
+class _Round(NamedTuple):
+    """Windows of distinct devices, so that arrays can be scattered without collisions."""
+
+    place: NDArray[np.intp]
+    """Position in the batch."""
+    rows: NDArray[np.intp]
+    t: NDArray[np.int64]
+    anomaly: NDArray[np.float32]
+
+
+class Judge:
+    """Decides for the devices of one type in one partition."""
+
+    def __init__(
+        self, profile: DeviceProfile, model: ModelIdentity, settings: JudgeSettings | None = None
+    ) -> None:
+        self.profile = profile
+        self.model = model
+        self.settings = settings or JudgeSettings()
+        self.reasons: Counter[Reason] = Counter()
+        self._nameable = np.array([c.role in {"measured", "counter"} for c in profile.channels])
+        # Anomalous windows further apart than this are no one run, however few windows lie between.
+        self._reach_ms = 2 * self.settings.n * profile.stride_rows * profile.grid_ms
+        self._devices: list[str] = []
+        self._row: dict[str, int] = {}
+        self._last_t = np.zeros(0, np.int64)
+        self._anomaly = np.zeros(0, np.float32)
+        self._seen = np.zeros(0, np.int64)
+        self._slot = np.zeros(0, np.int32)
+        self._episodes = Episodes(self.settings.n, len(profile.channels))
+
+    def judge(self, batch: WindowBatch, score: Score) -> list[Finding]:
+        """Take the scores of one batch; answer what changed, in the order of the windows' rounds.
+
+        Raises:
+            ValueError: batch and score differ in length or in channels.
+        """
+        if len(batch) != len(score) or score.share.shape != (len(batch), len(self.profile.channels)):
+            raise ValueError(f"{len(batch)} windows, scores of shape {score.share.shape}")
+        rows = self._rows(batch.devices)
+        planes = (
+            score.share,
+            score.attention,
+            score.residual,
+            score.observed,
+            score.expected,
+            score.direction,
+        )
+        findings: list[Finding] = []
+        for index in _rounds(rows):
+            fresh = self._fresh(_Round(index, rows[index], batch.end_t[index], score.anomaly[index]))
+            findings += self._step(fresh, planes)
+        return findings
+
+    def forget(self, devices: Sequence[str]) -> list[Finding]:
+        """Watch these devices no longer; their open episodes are resolved."""
+        findings = []
+        for device in devices:
+            row = self._row.get(device)
+            if row is None:
+                continue
+            slot = np.array([self._slot[row]], np.intp)
+            if slot[0] >= 0 and self._episodes.open[slot[0]]:
+                at = max(int(self._last_t[row]), int(self._episodes.told[slot[0]]))
+                findings.append(self._finding(slot[0], Action.RESOLVE, Reason.FORGOTTEN, at))
+            self._drop(row)
+            self.reasons[Reason.FORGOTTEN] += 1
+        return findings
+
+    def standing(self) -> Iterator[Standing]:
+        """Every device watched."""
+        opened = set(self._episodes.row[self._episodes.open & (self._episodes.row >= 0)].tolist())
+        for row, device in enumerate(self._devices):
+            seen = int(self._seen[row])
+            yield Standing(
+                device,
+                int(self._last_t[row]),
+                float(self._anomaly[row]),
+                seen <= self.settings.learn_windows,
+                row in opened,
+            )
+
+    # -- one round ---------------------------------------------------------------------------------
+
+    def _fresh(self, r: _Round) -> _Round:
+        """Drop what time has passed by and what says nothing; the rest goes on."""
+        last = self._last_t[r.rows]
+        scored = np.isfinite(r.anomaly)
+        newer = r.t > last
+        self._count(Reason.LATE, r.t < last)
+        self._count(Reason.DUPLICATE, r.t == last)
+        self._count(Reason.UNSCORED, newer & ~scored)
+        self._last_t[r.rows] = np.maximum(last, r.t)
+        keep = newer & scored
+        self._anomaly[r.rows[keep]] = r.anomaly[keep]
+        self._seen[r.rows[keep]] += 1
+        learning = keep & (self._seen[r.rows] <= self.settings.learn_windows)
+        self._count(Reason.LEARNING, learning)
+        keep &= ~learning
+        return _Round(r.place[keep], r.rows[keep], r.t[keep], r.anomaly[keep])
+
+    def _step(self, r: _Round, planes: Sequence[NDArray[np.generic]]) -> list[Finding]:
+        new = (self._slot[r.rows] < 0) & (r.anomaly >= self.settings.open_at)
+        if new.any():
+            self._slot[r.rows[new]] = self._episodes.take(r.rows[new])
+        suspect = self._slot[r.rows] >= 0
+        self._count(Reason.NORMAL, ~suspect)
+        if not suspect.any():
+            return []
+        index, t, anomaly = r.place[suspect], r.t[suspect], r.anomaly[suspect]
+        slots = self._slot[r.rows[suspect]].astype(np.intp)
+        parts = np.empty((len(index), PARTS, len(self.profile.channels)), np.float32)
+        for plane, column in enumerate(planes):
+            parts[:, plane] = column[index]
+        is_open = self._episodes.open[slots]
+        found = self._pending(slots[~is_open], t[~is_open], anomaly[~is_open], parts[~is_open])
+        found += self._going_on(slots[is_open], t[is_open], anomaly[is_open], parts[is_open])
+        return found
+
+    def _pending(
+        self,
+        slots: NDArray[np.intp],
+        t: NDArray[np.int64],
+        anomaly: NDArray[np.float32],
+        parts: NDArray[np.float32],
+    ) -> list[Finding]:
+        """Suspects without an episode: open it, wait, or let them go."""
+        episodes = self._episodes
+        episodes.push(slots, t, anomaly, parts, self._reach_ms)
+        above = (episodes.ring_anomaly[slots] >= self.settings.open_at).sum(axis=1)
+        opened, gone = above >= self.settings.k, above == 0
+        self._count(Reason.OPENED, opened)
+        self._count(Reason.NORMAL, gone)
+        self._count(Reason.ABOVE_ONCE, ~opened & ~gone)
+        findings = [self._open(slot, int(at)) for slot, at in zip(slots[opened], t[opened], strict=True)]
+        self._release(slots[gone])
+        return findings
+
+    def _open(self, slot: np.intp, at: int) -> Finding:
+        """The episode starts with the first window of the run, and the whole run is its evidence."""
+        episodes, one = self._episodes, np.array([slot])
+        first = int(np.argmax(episodes.ring_anomaly[slot] >= self.settings.open_at))
+        for place in range(first, self.settings.n):
+            anomaly = episodes.ring_anomaly[slot, place]
+            if np.isfinite(anomaly):
+                parts = episodes.ring_parts[slot, place][None]
+                episodes.add(one, np.array([anomaly], np.float32), parts, self.settings.hold_at)
+        episodes.open[slot] = True
+        episodes.started[slot] = episodes.ring_t[slot, first]
+        episodes.critical[slot] = episodes.peak[slot] >= self.settings.critical_at
+        episodes.top[slot] = episodes.shares(one, self._nameable)[0, 0].argmax()
+        return self._finding(slot, Action.OPEN, Reason.OPENED, at)
+
+    def _going_on(
+        self,
+        slots: NDArray[np.intp],
+        t: NDArray[np.int64],
+        anomaly: NDArray[np.float32],
+        parts: NDArray[np.float32],
+    ) -> list[Finding]:
+        """Open episodes: hold, speak again, or resolve."""
+        if not len(slots):
+            return []
+        episodes, settings = self._episodes, self.settings
+        episodes.add(slots, anomaly, parts, settings.hold_at)
+        held = anomaly >= settings.hold_at
+        episodes.calm[slots] = np.where(held, 0, episodes.calm[slots] + 1)
+        cleared = episodes.calm[slots] >= settings.resolve_after
+        worsened = ~episodes.critical[slots] & (episodes.peak[slots] >= settings.critical_at)
+        episodes.critical[slots] |= worsened
+        top_changed = self._top_changed(slots)
+        due = t - episodes.told[slots] >= settings.update_every_s * 1000
+        ruled = np.zeros(len(slots), np.bool_)
+        findings = []
+        for reason, where in (
+            (Reason.CLEARED, cleared),
+            (Reason.WORSENED, worsened),
+            (Reason.TOP_CHANGED, top_changed),
+            (Reason.CALMING, ~held),
+            (Reason.UPDATED, due),
+            (Reason.HELD, held),
+        ):
+            chosen = where & ~ruled
+            ruled |= chosen
+            self._count(reason, chosen)
+            if reason in {Reason.CALMING, Reason.HELD}:
+                continue
+            action = Action.RESOLVE if reason is Reason.CLEARED else Action.UPDATE
+            findings += [self._finding(slots[i], action, reason, int(t[i])) for i in np.flatnonzero(chosen)]
+        self._release(slots[cleared])
+        return findings
+
+    def _top_changed(self, slots: NDArray[np.intp]) -> NDArray[np.bool_]:
+        share = self._episodes.shares(slots, self._nameable)[:, 0]
+        at, top = np.arange(len(slots)), share.argmax(axis=1)
+        old = self._episodes.top[slots]
+        ahead = share[at, top] >= share[at, old] + self.settings.top_margin
+        changed: NDArray[np.bool_] = (top != old) & ahead
+        self._episodes.top[slots] = np.where(changed, top, old)
+        return changed
+
+    def _finding(self, slot: np.intp | int, action: Action, reason: Reason, at: int) -> Finding:
+        episodes, row = self._episodes, int(self._episodes.row[slot])
+        episodes.told[slot] = at
+        return Finding(
+            kind=Kind.FAULT,
+            action=action,
+            reason=reason,
+            severity=Severity.CRITICAL if episodes.critical[slot] else Severity.WARNING,
+            device=self._devices[row],
+            device_type=self.profile.type,
+            started_t=int(episodes.started[slot]),
+            at_t=at,
+            anomaly=float(self._anomaly[row]),
+            peak=float(episodes.peak[slot]),
+            evidence=self._evidence(slot),
+            model=self.model,
+        )
+
+    def _evidence(self, slot: np.intp | int) -> tuple[Evidence, ...]:
+        share, attention, residual = self._episodes.shares(np.array([slot]), self._nameable)[0]
+        observed, expected, direction = self._episodes.view[slot]
+        # A stable sort, so that ties are named in the profile's order and replay gives the same bytes.
+        ranked = np.argsort(-share, kind="stable")[: self.settings.evidence_channels]
+        return tuple(
+            Evidence(
+                channel=self.profile.names[c],
+                share=float(share[c]),
+                attention=float(attention[c]),
+                residual=float(residual[c]),
+                observed=float(observed[c]),
+                expected=float(expected[c]),
+                direction=0 if np.isnan(direction[c]) else int(direction[c]),
+            )
+            for c in ranked
+            if self._nameable[c] and share[c] > 0
+        )
+
+    # -- bookkeeping -------------------------------------------------------------------------------
+
+    def _count(self, reason: Reason, where: NDArray[np.bool_]) -> None:
+        if count := int(np.count_nonzero(where)):
+            self.reasons[reason] += count
+
+    def _rows(self, devices: Sequence[str]) -> NDArray[np.intp]:
+        unknown = [device for device in dict.fromkeys(devices) if device not in self._row]
+        if unknown:
+            self._admit(unknown)
+        return np.array([self._row[device] for device in devices], np.intp)
+
+    def _admit(self, devices: Sequence[str]) -> None:
+        start, needed = len(self._devices), len(self._devices) + len(devices)
+        if needed > len(self._last_t):
+            size = max(16, 2 * len(self._last_t), needed)
+            self._last_t = _enlarge(self._last_t, size, _NEVER)
+            self._anomaly = _enlarge(self._anomaly, size, 0)
+            self._seen = _enlarge(self._seen, size, 0)
+            self._slot = _enlarge(self._slot, size, -1)
+        self._devices.extend(devices)
+        self._row.update((device, start + i) for i, device in enumerate(devices))
+
+    def _release(self, slots: NDArray[np.intp]) -> None:
+        self._slot[self._episodes.row[slots]] = -1
+        self._episodes.give(slots)
+
+    def _drop(self, row: int) -> None:
+        """Take a device out; the last row moves into its place."""
+        if self._slot[row] >= 0:
+            self._release(np.array([self._slot[row]], np.intp))
+        last = len(self._devices) - 1
+        del self._row[self._devices[row]]
+        if row != last:
+            self._devices[row] = self._devices[last]
+            self._row[self._devices[row]] = row
+            for column in (self._last_t, self._anomaly, self._seen, self._slot):
+                column[row] = column[last]
+            if self._slot[row] >= 0:
+                self._episodes.row[self._slot[row]] = row
+        self._devices.pop()
+        self._last_t[last], self._anomaly[last], self._seen[last], self._slot[last] = _NEVER, 0, 0, -1
+
+    # -- save and restore --------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """A copy of all that is remembered; small while the fleet is calm."""
+        known = len(self._devices)
+        used = np.flatnonzero(self._episodes.row >= 0)
+        arrays: dict[str, Array] = {
+            "last_t": self._last_t[:known],
+            "anomaly": self._anomaly[:known],
+            "seen": self._seen[:known],
+        }
+        arrays |= {f"slot.{name}": getattr(self._episodes, name)[used] for name in Episodes.columns()}
+        meta: dict[str, Meta] = {"type": self.profile.type, "channels": list(self.profile.names)}
+        return pack("judge", meta, self._devices, arrays)
+
+    @classmethod
+    def restore(
+        cls,
+        profile: DeviceProfile,
+        model: ModelIdentity,
+        settings: JudgeSettings | None,
+        data: bytes,
+    ) -> "Judge":
+        """Go on where `snapshot` was taken.
+
+        A profile with other channels, or another n, keeps the open episodes: channels are matched by name.
+
+        Raises:
+            SnapshotError: damaged, or of another device type.
+        """
+        saved = unpack("judge", data)
+        if saved.meta.get("type") != profile.type:
+            raise SnapshotError(f"state of {saved.meta.get('type')!r}, wanted {profile.type!r}")
+        judge = cls(profile, model, settings)
+        judge._admit(saved.ids)
+        judge._load(saved)
+        return judge
+
+    def _load(self, saved: Snapshot) -> None:
+        known = len(saved.ids)
+        try:
+            self._last_t[:known] = saved.arrays["last_t"]
+            self._anomaly[:known] = saved.arrays["anomaly"]
+            self._seen[:known] = saved.arrays["seen"]
+            rows = saved.arrays["slot.row"].astype(np.intp)
+            slots = self._episodes.take(rows)
+            for name in Episodes.columns():
+                fit(getattr(self._episodes, name), slots, saved.arrays[f"slot.{name}"], self._columns(saved))
+            old_top = self._columns(saved)[0][saved.arrays["slot.top"].astype(np.intp)]
+        except (KeyError, IndexError, ValueError) as error:
+            raise SnapshotError(f"state of {self.profile.type!r} does not fit: {error}") from None
+        self._episodes.top[slots] = np.maximum(old_top, 0)
+        self._slot[rows] = slots
+
+    def _columns(self, saved: Snapshot) -> tuple[NDArray[np.intp], int]:
+        """Where each channel of the snapshot now stands, -1 where it is gone; and how many there are now."""
+        names = saved.meta.get("channels")
+        if not isinstance(names, list):
+            raise SnapshotError("channels are missing")
+        return np.array([self.profile.index.get(name, -1) for name in names], np.intp), len(
+            self.profile.names
+        )
+
+
+def _rounds(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Positions of the first window of each device, then of the second, and so on."""
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(rows) else np.zeros(0, np.intp)
+    rank = np.arange(len(rows)) - np.repeat(first, np.diff(np.r_[first, len(rows)]))
+    for turn in range(int(rank.max()) + 1 if len(rows) else 0):
+        yield np.sort(order[rank == turn])
+
+
+def _enlarge(array: NDArray[_T], size: int, filler: int) -> NDArray[_T]:
+    larger = np.full(size, filler, array.dtype)
+    larger[: len(array)] = array
+    return larger
