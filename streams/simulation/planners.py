@@ -1,0 +1,193 @@
+"""Random plans: normal days for training, single faults for benchmarks, a whole fleet for the demo."""
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
+from streams.simulation.device import DEVICE_TYPES, machine_of
+from streams.simulation.plan import FaultPlan, LookalikePlan, ModeChange, Plan
+
+DAY_S = 86400.0
+QUIET_S = 120.0
+"""Between two planned events of one device."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDevice:
+    """One device of a fleet."""
+
+    device_type: str
+    serial: str
+    plan: Plan
+
+
+def random_plan(
+    device_type: str,
+    rng: np.random.Generator,
+    duration_s: float,
+    *,
+    rate: float = 1.0,
+    mode_rate: float = 1.0,
+    faults: tuple[FaultPlan, ...] = (),
+) -> Plan:
+    """A fault-free time with look-alikes, `rate` times as often as usual, and with the operator's pauses.
+
+    `mode_rate` 0 leaves the device in treatment but for the modes that look-alikes bring; `faults` are added.
+    """
+    specs = machine_of(device_type).lookalikes.values()
+    wanted: list[LookalikePlan] = []
+    for spec in specs:
+        count = int(rng.poisson(spec.per_day * rate * duration_s / DAY_S))
+        wanted += [_lookalike(spec, rng, 0.0, duration_s) for _ in range(count)]
+    modes = _pauses(device_type, rng, duration_s, mode_rate)
+    busy = [(change.at_s - QUIET_S, change.at_s + 900.0) for change in modes]
+    return Plan(faults, _apart(wanted, busy), modes)
+
+
+def fault_plan(
+    device_type: str,
+    fault: str,
+    rng: np.random.Generator,
+    duration_s: float,
+    *,
+    severity: float | None = None,
+    onset_s: float | None = None,
+    ramp_s: float | None = None,
+    onset: Onset | None = None,
+    sign: int | None = None,
+    rate: float = 0.0,
+) -> Plan:
+    """One fault, compressed to fit the run, with look-alikes at `rate` before it; for benchmarks.
+
+    What is None is drawn: onset between a quarter and a half of the run, severity and ramp from the
+    catalogue's ranges for compressed runs.
+
+    Raises:
+        ValueError: a fault the device type does not have.
+    """
+    specs = machine_of(device_type).faults
+    if fault not in specs:
+        raise ValueError(f"{fault} is no fault of {device_type}; it has {', '.join(specs)}")
+    begin = float(rng.uniform(0.25, 0.5)) * duration_s if onset_s is None else onset_s
+    planned = _compressed(specs[fault], rng, begin, duration_s, severity, ramp_s, onset, sign)
+    before = random_plan(device_type, rng, duration_s, rate=rate, mode_rate=0.0)
+    early = tuple(e for e in before.lookalikes if e.start_s + e.duration_s + QUIET_S < begin)
+    return Plan((planned,), early)
+
+
+def fleet_plan(
+    seed: int,
+    duration_s: float,
+    types: tuple[str, ...] = DEVICE_TYPES,
+    devices_per_type: int = 6,
+    faults_per_type: int = 3,
+) -> list[PlannedDevice]:
+    """A fleet for the demo, deterministic in its arguments.
+
+    Per type, `faults_per_type` devices get one fault each, all different, with onsets spread between 10
+    minutes and 18 minutes before the end; every device gets look-alikes, a faulty one only before its onset.
+    Devices are in treatment but for what look-alikes bring.
+
+    Raises:
+        ValueError: more faulty devices than devices, or a run too short for a fault.
+    """
+    if faults_per_type > devices_per_type:
+        raise ValueError(f"{faults_per_type} faults a type do not fit {devices_per_type} devices a type")
+    first, last = 600.0, duration_s - 1080.0
+    if faults_per_type and last < first:
+        raise ValueError(f"a run of {duration_s:.0f} s is too short for faults; it takes 28 minutes")
+    return [
+        device
+        for kind in types
+        for device in _group(kind, seed, duration_s, devices_per_type, faults_per_type, (first, last))
+    ]
+
+
+def _group(
+    kind: str, seed: int, duration_s: float, devices: int, faulty: int, onsets: tuple[float, float]
+) -> list[PlannedDevice]:
+    rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), 0xF1EE])
+    machine = machine_of(kind)
+    prefix = "".join(word[0] for word in kind.split("-")).upper()
+    serials = [f"{prefix}-{number:05d}" for number in rng.choice(90000, devices, replace=False) + 10000]
+    chosen = [
+        str(name) for name in rng.choice(sorted(machine.faults), min(faulty, len(machine.faults)), False)
+    ]
+    edges = np.linspace(*onsets, len(chosen) + 1) if chosen else np.empty(0)
+    starts = [float(rng.uniform(edges[k], edges[k + 1])) for k in range(len(chosen))]
+    rng.shuffle(starts)
+    specs = list(machine.lookalikes.values())
+    picks = [specs[k] for k in rng.permutation(len(specs))]
+    fleet = []
+    for number, serial in enumerate(serials):
+        own = rng.permutation(len(picks))[:2] if number >= len(chosen) else rng.permutation(len(picks))[:1]
+        until = starts[number] - QUIET_S if number < len(chosen) else duration_s
+        events = _apart([_lookalike(picks[k], rng, 420.0, until) for k in own], [])
+        fits = tuple(e for e in events if e.start_s + e.duration_s <= until)
+        faults: tuple[FaultPlan, ...] = ()
+        if number < len(chosen):
+            faults = (_compressed(machine.faults[chosen[number]], rng, starts[number], duration_s),)
+        fleet.append(PlannedDevice(kind, serial, Plan(faults, fits)))
+    return fleet
+
+
+def _compressed(
+    spec: FaultSpec,
+    rng: np.random.Generator,
+    onset_s: float,
+    duration_s: float,
+    severity: float | None = None,
+    ramp_s: float | None = None,
+    onset: Onset | None = None,
+    sign: int | None = None,
+) -> FaultPlan:
+    drawn_severity, drawn_ramp = rng.uniform(*spec.demo_severity), rng.uniform(*spec.demo_ramp_s)
+    fits = max(60.0, 0.6 * (duration_s - onset_s))
+    return FaultPlan(
+        spec.name,
+        onset_s=round(onset_s),
+        severity=round(float(drawn_severity), 2) if severity is None else severity,
+        ramp_s=round(min(float(drawn_ramp), fits)) if ramp_s is None else ramp_s,
+        onset=onset,
+        sign=sign,
+    )
+
+
+def _lookalike(spec: LookalikeSpec, rng: np.random.Generator, start_s: float, stop_s: float) -> LookalikePlan:
+    short, long = spec.duration_s
+    room = max(1.0, stop_s - start_s)
+    usual = float(np.exp(rng.uniform(np.log(short), np.log(long))))
+    duration = min(usual, max(short, 0.5 * room))
+    begin = start_s + float(rng.uniform(0.0, max(1.0, room - duration)))
+    return LookalikePlan(spec.name, round(begin), round(duration), round(float(rng.uniform(0.0, 1.0)), 2))
+
+
+def _apart(wanted: list[LookalikePlan], busy: list[tuple[float, float]]) -> tuple[LookalikePlan, ...]:
+    """Those of `wanted` that neither overlap an earlier one nor a busy time."""
+    kept: list[LookalikePlan] = []
+    for event in sorted(wanted, key=lambda event: event.start_s):
+        stop = event.start_s + event.duration_s
+        free = all(stop + QUIET_S < a or event.start_s > b + QUIET_S for a, b in busy)
+        if free:
+            kept.append(event)
+            busy = [*busy, (event.start_s, stop)]
+    return tuple(kept)
+
+
+def _pauses(
+    device_type: str, rng: np.random.Generator, duration_s: float, rate: float
+) -> tuple[ModeChange, ...]:
+    """Now and then the operator pauses, puts the device into standby, or starts it anew."""
+    machine = machine_of(device_type)
+    changes: list[ModeChange] = []
+    at = float(rng.exponential(DAY_S / (8.0 * rate))) if rate > 0 else np.inf
+    while at < duration_s - 60.0:
+        sequence = machine.pauses[int(rng.integers(len(machine.pauses)))]
+        for mode, short, long in sequence:
+            changes.append(ModeChange(round(at), mode))
+            at += float(rng.uniform(short, long))
+        changes.append(ModeChange(round(at), machine.modes(machine.treatment).name))
+        at += 1200.0 + float(rng.exponential(DAY_S / (8.0 * rate)))
+    return tuple(changes)

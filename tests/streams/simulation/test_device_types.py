@@ -1,0 +1,181 @@
+"""Laws that every simulated device type keeps."""
+
+import numpy as np
+import pytest
+
+from streams.devices import load_profiles
+from streams.simulation import (
+    DEVICE_TYPES,
+    FaultPlan,
+    LookalikePlan,
+    ModeChange,
+    Onset,
+    Plan,
+    fault_specs,
+    lookalike_specs,
+    simulate,
+)
+from streams.simulation.device import machine_of
+from streams.simulation.spread import measure_spread
+from tests.streams.simulation.worlds import START_MS, one_event, one_fault, part
+
+FAULTS = [(kind, fault) for kind in DEVICE_TYPES for fault in fault_specs(kind)]
+EVENTS = [(kind, event) for kind in DEVICE_TYPES for event in lookalike_specs(kind)]
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_same_arguments_give_the_same_bytes_whatever_was_simulated_before(kind: str) -> None:
+    fault = next(iter(fault_specs(kind)))
+    plan = Plan((FaultPlan(fault, 300, 0.9, ramp_s=120),), (LookalikePlan("wifi_replay", 100, 60),))
+    first = simulate(kind, "A", 11, START_MS, 900, plan)
+    simulate(kind, "B", 3, START_MS, 300)
+    again = simulate(kind, "A", 11, START_MS, 900, plan)
+    assert first.values.tobytes() == again.values.tobytes()
+    assert first.truth == again.truth
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_seed_and_serial_number_both_matter(kind: str) -> None:
+    values = [
+        simulate(kind, serial, seed, START_MS, 300).values for serial, seed in (("A", 1), ("A", 2), ("B", 1))
+    ]
+    assert not np.array_equal(values[0], values[1], equal_nan=True)
+    assert not np.array_equal(values[0], values[2], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_machine_and_profile_name_the_same_channels_and_leave_none_out(kind: str) -> None:
+    profile, machine = load_profiles()[kind], machine_of(kind)
+    watched = {c.name for c in profile.channels if c.role in ("measured", "counter")}
+    assert set(machine.resolution) == set(profile.names)
+    assert set(machine.spread) == watched
+    for spec in machine.faults.values():
+        assert set(spec.channels) <= watched
+    for event in machine.lookalikes.values():
+        assert set(event.resembles) <= set(machine.faults)
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_readings_stay_within_the_plausible_range_even_with_every_fault_and_event(kind: str) -> None:
+    profile = load_profiles()[kind]
+    for number, fault in enumerate(fault_specs(kind)):
+        events = tuple(
+            LookalikePlan(name, 200.0 + 500.0 * k, 300.0, 1.0) for k, name in enumerate(lookalike_specs(kind))
+        )
+        plan = Plan((FaultPlan(fault, 600, 1.0, ramp_s=300),), events)
+        values = simulate(kind, f"R-{number}", number, START_MS, 7200, plan).values
+        for column, channel in enumerate(profile.channels):
+            readings = values[:, column][~np.isnan(values[:, column])]
+            assert readings.min() >= channel.low, channel.name
+            assert readings.max() <= channel.high, channel.name
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_channels_come_at_their_own_rate_on_the_resolution_of_the_device(kind: str) -> None:
+    simulation, machine = simulate(kind, "A", 4, START_MS, 1800), machine_of(kind)
+    for column, channel in enumerate(simulation.profile.channels):
+        values = simulation.values[:, column]
+        readings = values[~np.isnan(values)].astype(np.float64)
+        assert len(readings) * channel.period_ms == pytest.approx(1_800_000, rel=0.35, abs=channel.period_ms)
+        steps = readings / machine.resolution[channel.name]
+        assert np.abs(steps - np.round(steps)).max() < 1e-2 + 1e-6 * np.abs(steps).max(), channel.name
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS)
+def test_every_fault_clearly_moves_its_channels_and_is_in_the_truth(kind: str, fault: str) -> None:
+    simulation = one_fault(kind, fault)
+    (truth,) = simulation.truth.faults
+    assert (truth.name, truth.onset_ms) == (fault, START_MS + 600_000)
+    assert truth.effects[truth.channels[0]] > 3.0
+    assert truth.channels[0] in fault_specs(kind)[fault].channels
+    assert list(truth.channels) == sorted(truth.channels, key=lambda name: -truth.effects[name])
+    assert simulation.label.sum() == (truth.end_ms - truth.onset_ms) / 1000
+    assert simulation.label[:600].sum() == 0
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS)
+def test_nothing_of_a_fault_is_seen_before_its_onset(kind: str, fault: str) -> None:
+    healthy = simulate(kind, "U-1", 5, START_MS, 3000)
+    assert np.array_equal(one_fault(kind, fault).values[:600], healthy.values[:600], equal_nan=True)
+
+
+@pytest.mark.parametrize(("kind", "fault"), FAULTS)
+def test_a_fault_is_stronger_at_higher_severity_and_absent_at_none(kind: str, fault: str) -> None:
+    first = one_fault(kind, fault, severity=0.9).truth.faults[0].channels[0]
+    sizes = [one_fault(kind, fault, severity=s).truth.faults[0].effects[first] for s in (0.0, 0.3, 0.6)]
+    assert sizes[0] == 0.0
+    assert sizes[0] < sizes[1] < sizes[2]
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_an_intermittent_fault_comes_and_goes(kind: str) -> None:
+    fault = next(iter(fault_specs(kind)))
+    plan = Plan((FaultPlan(fault, 300, 0.9, ramp_s=1, onset=Onset.INTERMITTENT, sign=1),))
+    channel = simulate(kind, "A", 2, START_MS, 1500, plan).truth.faults[0].channels[0]
+    apart = np.abs(
+        part(simulate(kind, "A", 2, START_MS, 1500, plan), channel, 300, 900)[:40]
+        - part(simulate(kind, "A", 2, START_MS, 1500), channel, 300, 900)[:40]
+    )
+    assert apart.max() > 0
+    simulation = simulate(
+        kind, "A", 2, START_MS, 1500, Plan((FaultPlan(fault, 300, 0.9, ramp_s=1, end_s=600),))
+    )
+    assert simulation.truth.faults[0].end_ms <= START_MS + 600_000
+
+
+@pytest.mark.parametrize(("kind", "event"), EVENTS)
+def test_no_lookalike_is_a_fault_and_none_makes_the_device_itself_raise_an_alarm(
+    kind: str, event: str
+) -> None:
+    simulation = one_event(kind, event)
+    assert simulation.truth.faults == ()
+    assert simulation.label.sum() == 0
+    assert [e.name for e in simulation.truth.lookalikes] == [event]
+    assert simulation.truth.lookalikes[0].start_ms == START_MS + 600_000
+    assert "ALARM" not in [mode for _, mode in simulation.truth.modes]
+
+
+@pytest.mark.parametrize(("kind", "event"), EVENTS)
+def test_every_lookalike_can_be_seen_in_the_stream(kind: str, event: str) -> None:
+    plain = simulate(kind, "U-1", 5, START_MS, 2400)
+    assert not np.array_equal(one_event(kind, event).values, plain.values, equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_mode_channel_and_truth_follow_the_operator(kind: str) -> None:
+    machine = machine_of(kind)
+    mode, _, _ = machine.pauses[0][0]
+    working = machine.modes(machine.treatment).name
+    simulation = simulate(
+        kind, "A", 1, START_MS, 900, Plan(modes=(ModeChange(300, mode), ModeChange(600, working)))
+    )
+    assert simulation.truth.modes == (
+        (START_MS, working),
+        (START_MS + 300_000, mode),
+        (START_MS + 600_000, working),
+    )
+    channel = simulation.profile.names[0]
+    assert set(part(simulation, channel, 300, 600)) == {float(machine.modes[mode])}
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_the_committed_spread_is_what_healthy_devices_show(kind: str) -> None:
+    machine, measured = machine_of(kind), measure_spread(kind, units=25, duration_s=900, seed=1000)
+    for name, spread in machine.spread.items():
+        floor = machine.resolution[name]
+        assert spread == pytest.approx(max(measured[name], floor), rel=0.5), name
+
+
+def test_what_is_not_known_is_refused_with_the_known_names() -> None:
+    with pytest.raises(ValueError, match="toaster is not simulated; there are infusion-pump"):
+        simulate("toaster", "A", 1, START_MS, 60)
+    with pytest.raises(ValueError, match="rust is no fault of this device; it has downstream_occlusion"):
+        simulate("infusion-pump", "A", 1, START_MS, 60, Plan((FaultPlan("rust", 1, 0.5),)))
+    with pytest.raises(ValueError, match="knows no event rain"):
+        simulate("infusion-pump", "A", 1, START_MS, 60, Plan(lookalikes=(LookalikePlan("rain", 1, 10),)))
+    with pytest.raises(ValueError, match="FLYING is no mode"):
+        simulate("infusion-pump", "A", 1, START_MS, 60, Plan(modes=(ModeChange(1, "FLYING"),)))
+    with pytest.raises(ValueError, match="less than one second"):
+        simulate("infusion-pump", "A", 1, START_MS, 0)
+    with pytest.raises(ValueError, match=r"severity 1\.5"):
+        FaultPlan("motor_wear", 1, 1.5)
