@@ -1,0 +1,213 @@
+"""Trained scorers as folders: `weights.safetensors` and `manifest.json`, written once, read strictly.
+
+Weights are plain arrays (never a pickle, which would run code), and since the format itself loads flipped bits without
+a word, the manifest carries their SHA-256 and a digest of its own.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from models.autoencoder import ModelConfig
+from models.calibration import AlarmRule, Threshold
+from models.detector import AttentionScorer, Detector
+from models.preparation import ChannelSpec, Role
+from models.scoring import ModelIdentity
+
+FORMAT = 1
+WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+MAX_BYTES = 2_000_000
+"""Largest weights file that is written or read."""
+
+
+class ArtifactError(Exception):
+    """A model folder that must not be used; `folder` and `problem` say which and why."""
+
+    def __init__(self, folder: Path, problem: str) -> None:
+        super().__init__(f"{folder}: {problem}")
+        self.folder = folder
+        self.problem = problem
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChannelEntry(_Strict):
+    """One channel, as `models.preparation.ChannelSpec`; no range is null."""
+
+    name: str
+    role: Role
+    low: float | None
+    high: float | None
+
+
+class ThresholdEntry(_Strict):
+    """As `models.calibration.Threshold`, with the alarm rule that it was fitted for."""
+
+    usual: tuple[float, ...]
+    limit: tuple[float, ...]
+    rate_asked: float
+    rate_seen: float
+    device_days: float
+    k: int
+    n: int
+
+
+class Manifest(_Strict):
+    """Everything about an artifact but the weights."""
+
+    format: int
+    name: str
+    """Device type."""
+    version: str
+    created: str
+    """ISO 8601, UTC."""
+    rows: int = Field(ge=8)
+    stride: int = Field(ge=1)
+    row_s: float = Field(gt=0)
+    channels: tuple[ChannelEntry, ...]
+    model: dict[str, float | int]
+    threshold: ThresholdEntry
+    training: dict[str, Any]
+    """The configuration that the model was trained with."""
+    metrics: dict[str, float]
+    data_digest: str
+    weights_digest: str
+    """SHA-256 of the weights file, hex."""
+    manifest_digest: str = ""
+    """SHA-256 of this manifest as canonical JSON with this field empty."""
+
+    def sealed(self) -> "Manifest":
+        """The same with its own digest."""
+        return self.model_copy(update={"manifest_digest": self.digest()})
+
+    def digest(self) -> str:
+        """SHA-256 of everything but `manifest_digest`."""
+        content = self.model_copy(update={"manifest_digest": ""}).model_dump(mode="json")
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def save_artifact(
+    folder: Path, scorer: AttentionScorer, *, stride: int, row_s: float, rule: AlarmRule, created: str,
+    training: Mapping[str, Any], metrics: Mapping[str, float], data_digest: str,
+) -> Manifest:  # fmt: skip
+    """Write a scorer; both files appear whole or not at all.
+
+    Raises:
+        ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
+    """
+    detector, t = scorer.detector, scorer.threshold
+    weights = save_tensors({k: v.detach().cpu().contiguous() for k, v in detector.state_dict().items()})
+    if len(weights) > MAX_BYTES:
+        raise ArtifactError(folder, f"weights of {len(weights)} bytes, at most {MAX_BYTES} are allowed")
+    manifest = Manifest(
+        format=FORMAT, name=scorer.identity.name, version=scorer.identity.version, created=created,
+        rows=detector.rows, stride=stride, row_s=row_s,
+        channels=tuple(_entry(c) for c in detector.channels),
+        model=dataclasses.asdict(detector.config),
+        threshold=ThresholdEntry(**dataclasses.asdict(t), k=rule.k, n=rule.n),
+        training=dict(training), metrics=dict(metrics), data_digest=data_digest,
+        weights_digest=hashlib.sha256(weights).hexdigest(),
+    ).sealed()  # fmt: skip
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / WEIGHTS, weights)
+        _write(folder / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+    except OSError as error:
+        raise ArtifactError(folder, f"cannot be written: {error.strerror}") from error
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check the manifest alone; imports no weights.
+
+    Raises:
+        ArtifactError: no such file, not a manifest, another format, or changed since it was written.
+    """
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except OSError as error:
+        raise ArtifactError(folder, f"{MANIFEST} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or MANIFEST
+        raise ArtifactError(folder, f"{MANIFEST} is no manifest: {where}: {first['msg']}") from error
+    if manifest.format != FORMAT:
+        raise ArtifactError(folder, f"format {manifest.format}; this version reads {FORMAT}")
+    if manifest.manifest_digest != manifest.digest():
+        raise ArtifactError(folder, f"{MANIFEST} was changed after it was written")
+    return manifest
+
+
+def load_artifact(folder: Path, device: torch.device | None = None) -> AttentionScorer:
+    """The scorer of a folder, every digest checked and every weight accounted for.
+
+    Raises:
+        ArtifactError: with what is wrong.
+    """
+    manifest = read_manifest(folder)
+    detector = _detector(folder, manifest)
+    try:
+        weights = detector_weights(folder, manifest)
+        detector.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise ArtifactError(folder, f"weights that do not fit the model: {error}") from error
+    kept = {k: v for k, v in manifest.threshold.model_dump().items() if k not in ("k", "n")}
+    identity = ModelIdentity(manifest.name, manifest.version, manifest.weights_digest)
+    return AttentionScorer(detector, Threshold(**kept), identity, device)
+
+
+def detector_weights(folder: Path, manifest: Manifest) -> dict[str, torch.Tensor]:
+    """The weights, digest checked.
+
+    Raises:
+        ArtifactError: missing, too large, changed, or not safetensors.
+    """
+    try:
+        if (folder / WEIGHTS).stat().st_size > MAX_BYTES:
+            raise ArtifactError(folder, f"{WEIGHTS} is larger than {MAX_BYTES} bytes")
+        raw = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise ArtifactError(folder, f"{WEIGHTS} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(raw).hexdigest() != manifest.weights_digest:
+        raise ArtifactError(
+            folder, f"{WEIGHTS} is not the file that the manifest describes (SHA-256 differs)"
+        )
+    try:
+        return load_tensors(raw)
+    except SafetensorError as error:
+        raise ArtifactError(folder, f"{WEIGHTS} is not safetensors: {error}") from error
+
+
+def _detector(folder: Path, manifest: Manifest) -> Detector:
+    channels = [
+        ChannelSpec(
+            c.name, c.role, -torch.inf if c.low is None else c.low, torch.inf if c.high is None else c.high
+        )
+        for c in manifest.channels
+    ]
+    try:
+        return Detector(channels, manifest.rows, ModelConfig(**manifest.model))  # type: ignore[arg-type]  # checked below
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(folder, f"{MANIFEST} describes no model: {error}") from error
+
+
+def _entry(channel: ChannelSpec) -> ChannelEntry:
+    bounds: Sequence[float | None] = [None if abs(x) == torch.inf else x for x in (channel.low, channel.high)]
+    return ChannelEntry(name=channel.name, role=channel.role, low=bounds[0], high=bounds[1])
+
+
+def _write(file: Path, content: bytes) -> None:
+    part = file.with_suffix(file.suffix + ".part")
+    part.write_bytes(content)
+    part.replace(file)

@@ -1,0 +1,149 @@
+"""Residuals → calibrated statistics per channel → evidence and share per channel.
+
+Three steps. Statistics: how large, how one-sided, how restless each channel's residual is, over the newest rows and
+over the whole window. Calibration: each statistic in spreads from what is usual *in this context*, so that a start-up
+is compared with start-ups. Evidence: a power law of the statistics times the attention of a query that has learnt on
+injected faults which channel is at fault when several move together. Letters: B windows, M targets, F statistics.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.attention import FaultQuery
+from models.autoencoder import ModelConfig
+
+STATISTICS = (
+    "subspace_rms_new", "subspace_rms_mid", "subspace_rms_all", "subspace_bias_mid", "subspace_bias_all",
+    "reconstruction_rms_new", "reconstruction_rms_mid", "reconstruction_rms_all",
+    "reconstruction_bias_mid", "reconstruction_bias_all",
+    "level_new", "level_mid", "level_all",
+    "livelier_mid", "livelier_all", "stiller_mid", "stiller_all",
+    "jump",
+)  # fmt: skip
+"""Names of the F statistics, in order."""
+FLOOR = 0.02
+"""Added before the logarithm: a residual of a fiftieth of a channel's spread is no residual."""
+
+
+def recency(rows: int) -> Tensor:
+    """(3, rows) weights that fade with age by a sixteenth, a quarter of the window, and not at all.
+
+    Without fading a flat window stays high for its whole length after an event; those tails were most of the false
+    positives of the prototypes.
+    """
+    age = torch.arange(rows - 1, -1, -1, dtype=torch.float32)
+    return torch.stack((torch.exp(-age * 16 / rows), torch.exp(-age * 4 / rows), torch.ones(rows)))
+
+
+def _over_time(weights: Tensor, x: Tensor) -> Tensor:
+    """(k, T) weights over (T, B, M) → (k, B, M)."""
+    return (weights @ x.reshape(x.shape[0], -1)).view(-1, *x.shape[1:])
+
+
+class Statistics(nn.Module):
+    """Log statistics of every channel's residuals."""
+
+    weights: Tensor
+    patch_weights: Tensor
+
+    def __init__(self, rows: int, patches: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", recency(rows), persistent=False)
+        self.register_buffer("patch_weights", recency(patches), persistent=False)
+
+    def forward(
+        self, residuals: tuple[Tensor, Tensor], mask: Tensor,
+        level: Tensor, level_told: Tensor, lively: Tensor, lively_told: Tensor,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Two (T, B, M) residuals, their mask, and the (P, B, M) standardized level and liveliness with where told.
+
+        Returns (F, B, M) log statistics and (F, B, M) bool: which of them the readings allowed.
+        """
+        n = _over_time(self.weights, mask).clamp(min=1e-6)
+        parts = []
+        for r in residuals:
+            r = r * mask
+            rms = torch.sqrt(_over_time(self.weights, r * r) / n)
+            bias = (_over_time(self.weights[1:], r) / n[1:]).abs()
+            parts += [rms, bias]
+        pn = _over_time(self.patch_weights, level_told).clamp(min=1e-6)
+        mean_level = _over_time(self.patch_weights, level * level_told) / pn
+        parts.append(mean_level.abs())
+        ln = _over_time(self.patch_weights[1:], lively_told)
+        mean_lively = _over_time(self.patch_weights[1:], lively * lively_told) / ln.clamp(min=1e-6)
+        parts += [mean_lively.clamp(min=0.0), (-mean_lively).clamp(min=0.0)]
+        parts.append((mean_level[0] - mean_level[2]).abs()[None])
+        present = mask.amax(0, keepdim=True) > 0
+        told = present.expand(len(STATISTICS), -1, -1).clone()
+        told[13:17] &= ln.amax(0, keepdim=True) > 0
+        return torch.log(torch.cat(parts) + FLOOR), told
+
+
+class ContextScale(nn.Module):
+    """What each statistic usually is in a context, and how much it varies: (B, K) → two (F, B, M)."""
+
+    usual: Tensor
+    spread: Tensor
+
+    def __init__(self, config: ModelConfig, targets: int, context: int) -> None:
+        super().__init__()
+        self.F, self.M = len(STATISTICS), targets
+        self.register_buffer("usual", torch.zeros(self.F, 1, targets))
+        self.register_buffer("spread", torch.ones(self.F, 1, targets))
+        self.hidden = nn.Sequential(nn.Linear(context, config.scale_hidden), nn.ReLU())
+        self.out = nn.Linear(config.scale_hidden, 2 * self.F * targets)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.out(self.hidden(context)).view(-1, 2, self.F, self.M).permute(1, 2, 0, 3)
+        return self.usual + y[0] * self.spread, self.spread * torch.exp(y[1].clamp(-1.5, 2.0))
+
+
+def soften(u: Tensor) -> Tensor:
+    """Linear up to 6 spreads, then logarithmic; below -2 flat: a residual smaller than usual is no evidence."""
+    over = torch.clamp(u - 6.0, min=0.0)
+    return torch.clamp(u, -2.0, 6.0) + 2.0 * torch.log1p(over * 0.5)
+
+
+class Judgement(NamedTuple):
+    """What the evidence says of B windows; M targets."""
+
+    logit: Tensor
+    """(B, M) evidence that the channel is at fault, log odds."""
+    attention: Tensor
+    """(B, M) attention of the fault query; rows sum to 1."""
+    strength: Tensor
+    """(B, M) log of the residual's part of the evidence."""
+
+
+class Evidence(nn.Module):
+    """Channel evidence = residual strength × attention, taught by per-channel cross-entropy on injected faults."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        F = len(STATISTICS)
+        self.power = nn.Parameter(torch.full((F,), 0.1))
+        self.bias = nn.Parameter(torch.tensor(-4.0))
+        self.query = FaultQuery(F, config.query_width, config.query_heads)
+        self.sharpness = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, u: Tensor, present: Tensor) -> Judgement:
+        """(F, B, M) softened calibrated statistics, (B, M) bool → `Judgement`."""
+        x = u.permute(1, 2, 0)  # (B, M, F)
+        strength = x @ self.power + self.bias
+        attention = self.query(x * 0.3, ~present)
+        many = present.sum(1, keepdim=True).clamp(min=1)
+        logit = strength + self.sharpness * torch.log(attention * many + 1e-4)
+        return Judgement(logit.masked_fill(~present, -30.0), attention, strength.masked_fill(~present, -30.0))
+
+
+def shares(judgement: Judgement) -> tuple[Tensor, Tensor, Tensor]:
+    """Share, its attention part and its residual part, each (B, M) with rows that sum to 1.
+
+    share ∝ attention^s · residual, where s is the sharpness that training gave the attention: the softmax of the
+    evidence itself.
+    """
+    return torch.softmax(judgement.logit, 1), judgement.attention, torch.softmax(judgement.strength, 1)

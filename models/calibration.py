@@ -1,0 +1,124 @@
+"""Scores of fault-free devices → the threshold for a stated budget of false alarms.
+
+The threshold is fitted on the statistic the alarm logic really uses: k of the last n windows above it. Its far tail,
+rarer than anything the held-back devices showed, is a generalized Pareto distribution over the peaks (Coles, "An
+Introduction to Statistical Modeling of Extreme Values", 2001, chapter 4). Knows no channel and no network.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import genpareto
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRule:
+    """An alarm is k of the last n windows at or above the threshold."""
+
+    k: int = 3
+    n: int = 5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= self.n:
+            raise ValueError(f"{self.k} of {self.n} windows is no rule")
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Turns the S statistics of a window into one anomaly where 1.0 is the alarm threshold."""
+
+    usual: tuple[float, ...]
+    """What each statistic is on half of all fault-free windows."""
+    limit: tuple[float, ...]
+    """Where each statistic alone reaches anomaly 1.0."""
+    rate_asked: float
+    """False alarms a device-day the limit was set for."""
+    rate_seen: float
+    """False alarms a device-day on the calibration devices themselves."""
+    device_days: float
+    """How much fault-free time the limit rests on."""
+
+    def anomaly(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, S) → (B,), the largest of the branches; beyond 1.0 it grows with the logarithm of the excess."""
+        usual, limit = np.array(self.usual, np.float32), np.array(self.limit, np.float32)
+        ratio = np.maximum((statistics - usual) / (limit - usual), 0.0).max(1)
+        anomaly: NDArray[np.float32] = np.where(ratio > 1, 1 + np.log(np.maximum(ratio, 1e-6)), ratio)
+        return anomaly.astype(np.float32)
+
+
+def running_kth(x: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.float32]:
+    """(N,) → (N,) the k-th largest of the last n: the rule fires at threshold h exactly where this is ≥ h."""
+    padded = np.concatenate([np.full(rule.n - 1, -np.inf, x.dtype), x])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, rule.n)
+    kth: NDArray[np.float32] = np.partition(windows, rule.n - rule.k, axis=1)[:, rule.n - rule.k]
+    return kth
+
+
+def peaks(x: NDArray[np.float32], apart: int) -> NDArray[np.float32]:
+    """Greatest value of every block of `apart` samples: what separate episodes reach."""
+    if len(x) == 0:
+        return x
+    return np.maximum.reduceat(x, np.arange(0, len(x), apart))
+
+
+def tail_level(tops: NDArray[np.float64], chance: float) -> float:
+    """The level that a block's peak exceeds with `chance`; from a Pareto tail over the upper tenth of `tops`.
+
+    The shape is kept within [0, 0.4]: below 0 the tail would end at the largest value seen, which a short
+    calibration cannot know; far above it every limit would be out of reach.
+    """
+    if len(tops) < 20:
+        return float(tops.max()) + float(np.std(tops)) if len(tops) else 0.0
+    start = float(np.quantile(tops, 0.9))
+    excess = tops[tops > start] - start
+    share = len(excess) / len(tops)
+    if chance >= share or len(excess) < 5:
+        return float(np.quantile(tops, max(0.0, 1 - chance)))
+    shape, _, scale = genpareto.fit(excess, floc=0.0)
+    shape = float(np.clip(shape, 0.0, 0.4))
+    scale = max(float(scale if 0 < shape < 0.4 else excess.mean() * (1 - shape)), 1e-9)
+    return start + float(genpareto.isf(chance / share, shape, scale=scale))
+
+
+def fit_threshold(
+    statistics: Sequence[NDArray[np.float32]],
+    windows_a_day: float,
+    budget: float,
+    rule: AlarmRule,
+    apart: int = 16,
+) -> Threshold:
+    """Threshold for `budget` false alarms a device-day.
+
+    Args:
+        statistics: per held-back fault-free device its (N, S) statistics, in time order, one window a stride.
+        windows_a_day: windows a device makes a day.
+        budget: false alarms a device-day that the user will bear; each branch gets an equal part of it.
+        rule: the alarm logic.
+        apart: windows after which an exceedance counts as another alarm.
+
+    Raises:
+        ValueError: without a single window to calibrate on.
+    """
+    filled = [s for s in statistics if len(s)]
+    if not filled:
+        raise ValueError("no fault-free windows to calibrate on")
+    S, blocks_a_day = filled[0].shape[1], windows_a_day / apart
+    usual, limit = [], []
+    for s in range(S):
+        tops = np.concatenate([peaks(running_kth(x[:, s], rule), apart) for x in filled]).astype(np.float64)
+        tops = tops[np.isfinite(tops)]
+        usual.append(float(np.median(np.concatenate([x[:, s] for x in filled]))))
+        level = tail_level(tops, min(1.0, budget / S / blocks_a_day))
+        limit.append(max(level, usual[-1] + 1e-3))
+    days = sum(len(x) for x in filled) / windows_a_day
+    fitted = Threshold(tuple(usual), tuple(limit), budget, 0.0, days)
+    alarms = sum(count_alarms(fitted.anomaly(x), rule, apart) for x in filled)
+    return Threshold(fitted.usual, fitted.limit, budget, alarms / days, days)
+
+
+def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 16) -> int:
+    """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
+    fired = np.flatnonzero(running_kth(anomaly, rule) >= 1.0)
+    return int(len(fired) > 0) + int((np.diff(fired) > apart).sum()) if len(fired) else 0

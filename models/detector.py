@@ -1,0 +1,248 @@
+"""The scorer of the service, the evaluation and the benchmark: the networks composed, and arrays in, arrays out.
+
+Scores are computed in chunks of one fixed, padded size on one thread, so that the bits of a score depend on its window
+alone and never on its neighbours. Letters: B windows, T rows, C channels, M targets, F statistics.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.attribution import ContextScale, Evidence, Judgement, Statistics, shares, soften
+from models.autoencoder import (
+    Expectation,
+    LinearSubspace,
+    ModelConfig,
+    TemporalAttentionAutoencoder,
+    patch_levels,
+)  # fmt: skip
+from models.calibration import Threshold
+from models.preparation import ChannelSpec, Preparation, Prepared
+from models.scoring import ModelIdentity, Score
+
+CHUNK = 128
+"""Windows a pass of the network; always exactly so many, padded when fewer are at hand."""
+CERTAIN = 1.0
+"""A level this many spreads off the expected one has a direction."""
+
+
+class Ground(NamedTuple):
+    """What the normal-device networks say of a batch."""
+
+    prepared: Prepared
+    subspace: Tensor
+    """(T, B, M) residual of the linear subspace, scaled units."""
+    reconstruction: Tensor
+    """(T, B, M) residual of the autoencoder, scaled units."""
+    level: Tensor
+    """(P, B, M) level off the expected one, in its spreads."""
+    level_told: Tensor
+    expected: Tensor
+    """(P, B, M) expected level, scaled units."""
+    level_spread: Tensor
+    """(P, B, M) log spread of the expected level, scaled units."""
+    lively: Tensor
+    lively_told: Tensor
+
+
+class Statistic(NamedTuple):
+    """The three statistics that can call a window anomalous, each (B,)."""
+
+    fleet: Tensor
+    """Mean over the channels of how many times larger than usual the residual is."""
+    channel: Tensor
+    """The largest calibrated statistic of any one channel."""
+    evidence: Tensor
+    """Log odds that any channel is at fault."""
+
+
+class Detector(nn.Module):
+    """Every network of one device type. `forward` is the whole road from readings to judgement."""
+
+    def __init__(self, channels: Sequence[ChannelSpec], rows: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.channels, self.rows, self.config = tuple(channels), rows, config
+        self.preparation = Preparation(channels, rows, config.patches)
+        M, K = len(self.preparation.targets), self.preparation.context_width
+        self.subspace = LinearSubspace(rows, M, min(config.max_components, rows * M))
+        self.autoencoder = TemporalAttentionAutoencoder(config, rows, M, K)
+        self.expectation = Expectation(config, M, K)
+        self.statistics = Statistics(rows, config.patches)
+        self.scale = ContextScale(config, M, K)
+        self.evidence = Evidence(config)
+
+    def ground(self, prepared: Prepared) -> Ground:
+        """Residuals of a prepared batch."""
+        z, mask, context = prepared.z, prepared.mask, prepared.context
+        level, told, lively, lively_told = patch_levels(z, mask, self.config.patches)
+        mean, spread, lively_mean, lively_spread = self.expectation(context)
+        return Ground(
+            prepared, z - self.subspace(z), z - self.autoencoder(z, mask, context),
+            (level - mean) * torch.exp(-spread), told, mean, spread,
+            (lively - lively_mean) * torch.exp(-lively_spread), lively_told,
+        )  # fmt: skip
+
+    def log_statistics(self, ground: Ground) -> tuple[Tensor, Tensor]:
+        """(F, B, M) log statistics and where told."""
+        return self.statistics(  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+            (ground.subspace, ground.reconstruction), ground.prepared.mask,
+            ground.level, ground.level_told, ground.lively, ground.lively_told,
+        )  # fmt: skip
+
+    def calibrated(self, ground: Ground) -> tuple[Tensor, Tensor]:
+        """(F, B, M) statistics in spreads from what is usual in the context, 0 where not told; and (B, M) present."""
+        logs, told = self.log_statistics(ground)
+        usual, spread = self.scale(ground.prepared.context)
+        return torch.where(told, (logs - usual) / spread, 0.0), told[0]
+
+    def forward(self, prepared: Prepared) -> tuple[Ground, Judgement, Statistic]:
+        """The whole road for one prepared batch."""
+        ground = self.ground(prepared)
+        u, present = self.calibrated(ground)
+        judgement = self.evidence(soften(u), present)
+        return ground, judgement, combine(u, present, judgement)
+
+
+def combine(u: Tensor, present: Tensor, judgement: Judgement) -> Statistic:
+    """Mean over channels for broad faults, the top channel for narrow ones, the evidence for both."""
+    energy = torch.exp(torch.clamp(0.5 * (u[1] + u[6]), -3.0, 6.0)) * present  # both residuals, mid horizon
+    fleet = energy.sum(1) / present.sum(1).clamp(min=1)
+    channel = torch.where(present, u, -3.0).amax(0).amax(1)
+    evidence = torch.logsumexp(judgement.logit, 1)
+    return Statistic(torch.log(fleet + 1e-3), channel, evidence)
+
+
+class AttentionScorer:
+    """`models.scoring.Scorer` around a trained `Detector`."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        threshold: Threshold,
+        identity: ModelIdentity,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device = device or torch.device("cpu")
+        self.detector = detector.eval().requires_grad_(requires_grad=False).to(self.device)
+        self.threshold = threshold
+        self._identity = identity
+        self._targets = np.array(detector.preparation.targets)
+        self._recent = torch.exp(-torch.arange(detector.rows - 1, -1, -1) * 4 / detector.rows).to(self.device)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self._identity
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self.detector.channels)
+
+    @property
+    def window_rows(self) -> int:
+        return self.detector.rows
+
+    def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
+        """See `models.scoring.Scorer.score`."""
+        _check(values, mask, self.window_rows, len(self.detector.channels))
+        parts = [
+            self._chunk(values[i : i + CHUNK], mask[i : i + CHUNK]) for i in range(0, len(values), CHUNK)
+        ]
+        if not parts:
+            return _empty(len(self.detector.channels))
+        return Score(*(np.concatenate([getattr(p, name) for p in parts]) for name in Score.__slots__))
+
+    @torch.inference_mode()
+    def statistics(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(B, 3) what the threshold is fitted on, in the order of `Statistic`."""
+        parts = []
+        for i in range(0, len(values), CHUNK):
+            v, m, n = _padded(values[i : i + CHUNK], mask[i : i + CHUNK])
+            _, _, statistic = self.detector(self._prepare(v, m))
+            parts.append(torch.stack(statistic, 1)[:n].cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
+
+    def _prepare(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Prepared:
+        prepared: Prepared = self.detector.preparation(
+            torch.from_numpy(values).to(self.device), torch.from_numpy(mask).to(self.device)
+        )
+        return prepared
+
+    @torch.inference_mode()
+    def _chunk(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
+        v, m, n = _padded(values, mask)
+        ground, judgement, statistic = self.detector(self._prepare(v, m))
+        share, attention, residual = shares(judgement)
+        observed, expected, direction = self._in_units(ground)
+        C = len(self.detector.channels)
+
+        def spread(x: Tensor, fill: float) -> NDArray[np.float32]:
+            full = np.full((n, C), fill, np.float32)
+            full[:, self._targets] = x[:n].cpu().numpy()
+            return full
+
+        return Score(
+            anomaly=self.threshold.anomaly(torch.stack(statistic, 1)[:n].cpu().numpy()),
+            share=spread(share, 0.0),
+            attention=spread(attention, 0.0),
+            residual=spread(residual, 0.0),
+            observed=spread(observed, np.nan),
+            expected=spread(expected, np.nan),
+            direction=spread(direction, 0.0).astype(np.int8),
+            imputed=np.logical_not(mask.any(1)),
+        )
+
+    def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, M) observed, expected and direction; a counter is told where it stands and where it should."""
+        prep, (z, mask, _, last, span) = self.detector.preparation, ground.prepared
+        weight = mask * self._recent[:, None, None]
+        n = weight.sum(0)
+        rows_a_patch = self.detector.rows // self.detector.config.patches
+        expected_rows = ground.expected.repeat_interleave(rows_a_patch, 0)
+        some = n.clamp(min=1e-9)
+        seen_z, expected_z = (z * weight).sum(0) / some, (expected_rows * weight).sum(0) / some
+        off = (
+            ground.level * ground.level_told * self._recent.view(-1, rows_a_patch).sum(1)[:, None, None]
+        ).sum(0)
+        off = off / (ground.level_told * self._recent.view(-1, rows_a_patch).sum(1)[:, None, None]).sum(
+            0
+        ).clamp(min=1e-9)
+        observed, expected = prep.unscale(seen_z), prep.unscale(expected_z)
+        if prep.counters:
+            slope_off = (observed - expected)[:, prep.counters]
+            observed[:, prep.counters] = last[:, prep.counters]
+            expected[:, prep.counters] = last[:, prep.counters] - slope_off * span[:, prep.counters]
+        direction = torch.where(off.abs() >= CERTAIN, torch.sign(off), 0.0)
+        absent = n <= 0
+        return (
+            observed.masked_fill(absent, torch.nan),
+            expected.masked_fill(absent, torch.nan),
+            direction.masked_fill(absent, 0.0),
+        )
+
+
+def _check(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, channels: int) -> None:
+    if values.ndim != 3 or values.shape[1:] != (rows, channels):
+        raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {channels})")
+    if mask.shape != values.shape:
+        raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
+
+
+def _padded(
+    values: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    n = len(values)
+    v = np.zeros((CHUNK, *values.shape[1:]), np.float32)
+    m = np.zeros((CHUNK, *values.shape[1:]), np.bool_)
+    v[:n], m[:n] = values, mask
+    return v, m, n
+
+
+def _empty(channels: int) -> Score:
+    flat = np.zeros((0, channels), np.float32)
+    return Score(
+        np.zeros(0, np.float32), flat, flat, flat, flat, flat, flat.astype(np.int8), flat.astype(np.bool_)
+    )  # fmt: skip

@@ -1,0 +1,57 @@
+"""Every scorer keeps the laws, also after it was saved and loaded."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.artifacts import load_artifact, save_artifact
+from models.baselines import RobustZ, WindowedPCA
+from models.calibration import AlarmRule
+from models.scoring import Scorer
+from models.training import draw
+from tests.checks.scorer_laws import LAWS, Windows, assert_same
+from tests.models.conftest import TinyFleet
+from tests.models.fleet import CHANNELS, ROW_S, ROWS, STRIDE
+
+NAMES = [c.name for c in CHANNELS]
+WATCHED = [c.is_target for c in CHANNELS]
+
+
+@pytest.fixture(scope="module", params=["attention", "attention-loaded", "windowed-pca", "robust-z"])
+def scorer(
+    request: pytest.FixtureRequest, tiny: TinyFleet, tmp_path_factory: pytest.TempPathFactory
+) -> Scorer:
+    """One of each kind."""
+    if request.param == "attention":
+        return tiny.trained.scorer
+    if request.param == "attention-loaded":
+        return load_artifact(saved(tiny, tmp_path_factory.mktemp("artifact")))
+    learn = draw(tiny.series, ROWS, 1500, 0, np.random.default_rng(1))
+    kind = WindowedPCA if request.param == "windowed-pca" else RobustZ
+    return kind(request.param, NAMES, WATCHED, *learn)
+
+
+def saved(tiny: TinyFleet, folder: Path) -> Path:
+    """The tiny model as an artifact."""
+    save_artifact(
+        folder, tiny.trained.scorer, stride=STRIDE, row_s=ROW_S, rule=AlarmRule(3, 5), created="2026-11-23T00:00:00Z",
+        training={"seed": 0}, metrics=tiny.trained.metrics, data_digest=tiny.trained.data_digest,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_scorer_keeps_the_law(
+    law: Callable[[Scorer, Windows], None], scorer: Scorer, windows: Windows
+) -> None:
+    law(scorer, windows)
+
+
+def test_an_artifact_scores_to_the_bit_as_the_model_it_was_made_of(
+    tiny: TinyFleet, windows: Windows, tmp_path: Path
+) -> None:
+    loaded = load_artifact(saved(tiny, tmp_path))
+    assert_same(loaded.score(*windows), tiny.trained.scorer.score(*windows))
+    assert len(loaded.identity.digest) == 64
