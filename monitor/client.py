@@ -1,0 +1,92 @@
+"""The command line's side of the API: lists alerts of a running service and acknowledges them."""
+
+import asyncio
+import io
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+TIMEOUT = aiohttp.ClientTimeout(total=15)
+SEVERITY_STYLE = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+
+Json = dict[str, Any]
+
+
+class ClientError(Exception):
+    """The service could not be asked, or it declined; one readable line."""
+
+
+def list_alerts(
+    url: str, token: str | None, *, status: str | None, device: str | None, limit: int
+) -> list[Json]:
+    """Newest alerts first.
+
+    Raises:
+        ClientError: no service there, or it refused.
+    """
+    wanted = {"status": status, "device": device, "limit": str(limit)}
+    query = {name: value for name, value in wanted.items() if value is not None}
+    page = asyncio.run(_request("GET", f"{url.rstrip('/')}/api/v1/alerts", token, params=query))
+    items: list[Json] = page["items"]
+    return items
+
+
+def acknowledge_alert(url: str, token: str | None, alert: str, *, by: str, note: str) -> Json:
+    """Acknowledge one alert and answer with it.
+
+    Raises:
+        ClientError: no service there, no such alert, or it is resolved.
+    """
+    address = f"{url.rstrip('/')}/api/v1/alerts/{alert}/acknowledge"
+    return asyncio.run(_request("POST", address, token, json={"by": by, "note": note}))
+
+
+async def _request(method: str, address: str, token: str | None, **arguments: Any) -> Json:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=TIMEOUT, headers=headers) as session,
+            session.request(method, address, **arguments) as response,
+        ):
+            body: Json = await response.json(content_type=None)
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise ClientError(
+            f"no answer of an Attendant at {address}: {reason}; is it running, is --url right?"
+        ) from None
+    if response.status >= 400:
+        raise ClientError(f"{response.status}: {body.get('detail') or body.get('title') or 'refused'}")
+    return body
+
+
+def render_alerts(alerts: list[Json], now: datetime) -> str:
+    """A table for a terminal."""
+    if not alerts:
+        return "no alerts"
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("age", "severity", "status", "device", "channels", "alert"):
+        table.add_column(heading, no_wrap=heading in ("age", "alert"))
+    for alert in alerts:
+        table.add_row(
+            _age(now - datetime.fromisoformat(alert["started_at"])),
+            f"[{SEVERITY_STYLE.get(alert['severity'], 'white')}]{alert['severity']}[/]",
+            alert["status"],
+            f"{alert['device']['id']} ({alert['device']['type']})",
+            ", ".join(f"{c['name']} {c['share']:.0%}" for c in alert["channels"][:3]) or alert["kind"],
+            alert["id"],
+        )
+    out = io.StringIO()
+    # Without a terminal the table must not be cut to 80 columns: ids are copied from it.
+    Console(file=out, width=160).print(table)
+    return out.getvalue().rstrip()
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
