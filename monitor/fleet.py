@@ -28,7 +28,5 @@ class DeviceState:
     """When its newest sample was taken, by the device's clock (UTC)."""
     anomaly: float | None = None
     """Of the newest window; 1.0 is the threshold. None before the first window."""
-    windows: int = 0
-    """Windows scored since this worker took the device over."""
     alert_id: str | None = None
     """The alert of the open episode."""

@@ -222,6 +222,9 @@ class Metrics:
             "notifier",
         )
         self.undelivered = self._gauge("undelivered", "Deliveries waiting in the outbox.", "notifier")
+        self.parked = self._gauge(
+            "parked", "Deliveries refused for good or given up; they wait for a person.", "notifier"
+        )
         self.oldest_undelivered_timestamp_seconds = self._gauge(
             "oldest_undelivered_timestamp_seconds",
             "When the oldest waiting delivery was committed; 0 if none waits.",
@@ -265,6 +268,7 @@ class Metrics:
             self.delivery_seconds.labels(notifier)
             self.delivery_delay_seconds.labels(notifier)
             self.undelivered.labels(notifier)
+            self.parked.labels(notifier)
 
     def expect_topics(self, topics: Iterable[str]) -> None:
         """Show the series of these topics, at 0 until something happens."""
@@ -335,8 +339,8 @@ class Metrics:
     # What the alert book and the dispatcher call -----------------------------------------------------------
 
     def record_alert_event(self, event: str, severity: str) -> None:
-        """An alert opened, changed, was acknowledged or was resolved."""
-        self.alert_events.labels(event, severity).inc()
+        """An alert opened, changed, was acknowledged or was resolved; `event` is an `EventType`."""
+        self.alert_events.labels(event.rpartition(".")[2], severity).inc()
 
     def record_event_to_alert(self, seconds: float) -> None:
         """An alert was committed `seconds` after its window ended; a device clock ahead counts as 0."""
@@ -365,11 +369,20 @@ class Metrics:
         if delay_seconds is not None:
             self.delivery_delay_seconds.labels(notifier).observe(max(0.0, delay_seconds))
 
-    def set_backlog(self, waiting: Mapping[str, int], oldest_s: float | None) -> None:
-        """Deliveries waiting by notifier, and when the oldest was committed (seconds since the epoch)."""
-        _zero(self.undelivered)
-        for notifier, n in waiting.items():
-            self.undelivered.labels(notifier).set(n)
+    def set_backlog(
+        self, waiting: Mapping[str, int], oldest_s: float | None, parked: Mapping[str, int] | None = None
+    ) -> None:
+        """What each notifier has not received.
+
+        Args:
+            waiting: deliveries that are still tried.
+            oldest_s: when the oldest of them was committed, seconds since the epoch.
+            parked: deliveries refused for good or given up, which wait for a person.
+        """
+        for gauge, counts in ((self.undelivered, waiting), (self.parked, parked or {})):
+            _zero(gauge)
+            for notifier, n in counts.items():
+                gauge.labels(notifier).set(n)
         self.oldest_undelivered_timestamp_seconds.set(oldest_s or 0.0)
 
     # What the service itself calls -------------------------------------------------------------------------

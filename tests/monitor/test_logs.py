@@ -86,10 +86,8 @@ def test_secrets_are_masked_by_key_in_urls_headers_and_wherever_known() -> None:
 def test_traceback_of_a_library_is_masked_too() -> None:
     out = io.StringIO()
     configure_logging(stream=out)
-    try:
-        raise ConnectionError("cannot reach redis://user:s3cret@cache:6379")
-    except ConnectionError:
-        logging.getLogger("some.driver").exception("lost the connection")
+    lost = ConnectionError("cannot reach redis://user:s3cret@cache:6379")
+    logging.getLogger("some.driver").error("lost the connection", exc_info=lost)
     line = lines(out)[0]
     assert "ConnectionError: cannot reach redis://user:***@cache:6379" in line["exception"]
     assert "s3cret" not in out.getvalue()

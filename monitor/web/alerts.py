@@ -1,0 +1,195 @@
+"""Routes about alerts: find, read, acknowledge, see what became of their deliveries."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime
+
+from monitor.alerts import Alert, EventType, Status, moment
+from monitor.findings import Kind, Severity
+from monitor.metrics import Metrics
+from monitor.outbox import Attempt, Delivery, InvalidCursorError, UnknownAlertError
+from monitor.web.ports import AlertStore
+from monitor.web.problems import ProblemError, ProblemKind, documented
+from monitor.web.schemas import (
+    AcknowledgeRequest,
+    AlertDelivery,
+    AlertPage,
+    DeliveryAttempt,
+    DeliveryPage,
+    DeviceId,
+)
+
+AlertId = Annotated[UUID, Path(description="The alert's id.")]
+Statuses = Annotated[
+    list[Status] | None, Query(description="Only in one of these states; may be given several times.")
+]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+Since = Annotated[
+    AwareDatetime | None,
+    Query(
+        description="Only alerts that started then or later (RFC 3339, with time zone).",
+        examples=["2027-05-01T06:00:00Z"],
+    ),
+]
+
+log = structlog.get_logger(__name__)
+
+
+def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], datetime]) -> APIRouter:
+    """`/alerts` below `prefix`, one of them, its deliveries, and its acknowledgement."""
+    router = APIRouter(prefix=f"{prefix}/alerts", tags=["alerts"])
+
+    @router.get("", responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+    async def list_alerts(
+        status: Statuses = None,
+        device: Annotated[DeviceId | None, Query(description="Only of this device.")] = None,
+        severity: Annotated[Severity | None, Query(description="Only of this severity.")] = None,
+        kind: Annotated[Kind | None, Query(description="Only of this kind.")] = None,
+        since: Since = None,
+        limit: Annotated[int, Query(ge=1, le=500, description="Alerts on one page.")] = 50,
+        before: Cursor = None,
+    ) -> AlertPage:
+        """Alerts, the latest started first."""
+        try:
+            page = await store.alerts(
+                status=status or None, device=device, severity=severity, kind=kind, limit=limit, before=before
+            )
+        except InvalidCursorError:
+            raise _invalid_cursor() from None
+        return _since(page.items, page.next, since)
+
+    @router.get("/{alert_id}", responses=_documented())
+    async def read_alert(alert_id: AlertId) -> Alert:
+        """One alert, with the channels that most likely caused it, largest share first."""
+        return _found(await store.alert(alert_id), alert_id)
+
+    @router.get("/{alert_id}/deliveries", responses=_documented())
+    async def list_deliveries(alert_id: AlertId) -> DeliveryPage:
+        """Who was told of the alert, who was not, and every attempt with its outcome."""
+        _found(await store.alert(alert_id), alert_id)
+        return DeliveryPage(items=[_delivery(row) for row in await store.deliveries(alert_id)])
+
+    @router.post(
+        "/{alert_id}/acknowledge",
+        responses=_documented(
+            HTTPStatus.CONFLICT, HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        ),
+    )
+    async def acknowledge_alert(alert_id: AlertId, request: AcknowledgeRequest) -> Alert:
+        """Say that somebody takes care; every target is told.
+
+        Saying it again under the same name changes nothing and answers the same. 409 where somebody else
+        takes care already, or where the alert has resolved.
+        """
+        return await _acknowledge(store, metrics, alert_id, request, now())
+
+    return router
+
+
+async def _acknowledge(
+    store: AlertStore, metrics: Metrics, alert_id: UUID, request: AcknowledgeRequest, at: datetime
+) -> Alert:
+    before = _found(await store.alert(alert_id), alert_id)
+    if before.acknowledged is None and before.status is Status.RESOLVED:
+        raise _resolved(before)
+    try:
+        alert = await store.acknowledge(alert_id, request.by, request.note, int(at.timestamp() * 1000))
+    except UnknownAlertError:
+        raise _unknown(alert_id) from None
+    if alert.acknowledged is None or alert.acknowledged.by != request.by:
+        raise _taken(alert)
+    if before.acknowledged is None:
+        metrics.record_alert_event(EventType.ACKNOWLEDGED, alert.severity)
+        log.info("alert acknowledged", alert=str(alert_id), device=alert.device.id, by=request.by)
+    return alert
+
+
+def _since(items: Sequence[Alert], cursor: str | None, since: datetime | None) -> AlertPage:
+    """The latest come first, so the first one that is too old ends the list."""
+    young = [alert for alert in items if since is None or alert.started_at >= since]
+    return AlertPage(items=young, next=cursor if len(young) == len(items) else None)
+
+
+def _delivery(row: Delivery) -> AlertDelivery:
+    return AlertDelivery(
+        id=row.id,
+        event_id=row.event_id,
+        type=EventType(row.type),
+        target=row.target,
+        state=row.state,
+        created_at=moment(row.created_ms),
+        due_at=moment(row.due_ms),
+        settled_at=None if row.settled_ms is None else moment(row.settled_ms),
+        outcome=row.outcome,
+        attempts=[_attempt(attempt) for attempt in row.attempts],
+    )
+
+
+def _attempt(attempt: Attempt) -> DeliveryAttempt:
+    return DeliveryAttempt(
+        at=moment(attempt.at_ms),
+        outcome=attempt.outcome,
+        status_code=attempt.status_code,
+        detail=attempt.detail,
+        duration_s=attempt.duration_ms / 1000,
+        next_try_at=None if attempt.next_try_ms is None else moment(attempt.next_try_ms),
+    )
+
+
+def _documented(*more: HTTPStatus) -> dict[int | str, dict[str, object]]:
+    return documented(
+        HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE, *more
+    )
+
+
+def _found(alert: Alert | None, alert_id: UUID) -> Alert:
+    if alert is None:
+        raise _unknown(alert_id)
+    return alert
+
+
+def _unknown(alert_id: UUID) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        ProblemKind.NO_SUCH_ALERT,
+        f"There is no alert {alert_id}.",
+        "List the alerts at /api/v1/alerts; resolved ones past the retention time are removed.",
+    )
+
+
+def _resolved(alert: Alert) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.CONFLICT,
+        ProblemKind.ALERT_RESOLVED,
+        f"The alert resolved at {alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC, so there is nothing left to take care of.",
+        "Nothing needs to be done.",
+    )
+
+
+def _taken(alert: Alert) -> ProblemError:
+    by, at = (
+        (alert.acknowledged.by, alert.acknowledged.at)
+        if alert.acknowledged
+        else ("somebody", alert.updated_at)
+    )
+    return ProblemError(
+        HTTPStatus.CONFLICT,
+        ProblemKind.ALERT_ACKNOWLEDGED,
+        f"{by} acknowledged the alert at {at:%Y-%m-%d %H:%M:%S} UTC.",
+        f"Speak with {by}; the first acknowledgement stands.",
+    )
+
+
+def _invalid_cursor() -> ProblemError:
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        ProblemKind.INVALID_CURSOR,
+        "query.before: this is not the `next` of a page.",
+        "Begin without `before`, then give each page's `next`.",
+    )
