@@ -30,8 +30,10 @@ def _cursor(row: Row[Any]) -> str:
 def _from_cursor(cursor: str) -> tuple[int, str]:
     try:
         started, _, key = base64.urlsafe_b64decode(f"{cursor}==".encode()).decode().partition(":")
+        # Eight bytes are what both databases can compare with.
+        int(started).to_bytes(8, "big", signed=True)
         return int(started), str(uuid.UUID(key))
-    except (ValueError, binascii.Error):
+    except (ValueError, OverflowError, binascii.Error):
         raise InvalidCursorError("this cursor was not made by a list of alerts") from None
 
 
