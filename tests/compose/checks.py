@@ -13,8 +13,9 @@ SPEED = 60
 FAULT_SETTINGS = {
     "DEMO_TYPE": DEVICE_TYPE,
     "DEMO_FAULT": FAULT,
+    "DEMO_HOURS": "2",
     "DEMO_SPEED": str(SPEED),
-    "ATTENDANT_TIME_SCALE": str(SPEED),
+    "ATTENDANT_TIME_SCALE": f"{SPEED:.1f}",
 }
 LONG_RUNNING = ("kafka", "postgres", "attendant", "prometheus", "alertmanager", "receiver")
 TOPICS = {"telemetry", "telemetry.rejected", "alerts"}
