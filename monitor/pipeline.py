@@ -253,7 +253,7 @@ class Pipeline:
             except StaleEpochError as error:
                 self.metrics.record_checkpoint(CheckpointOutcome.STALE_EPOCH, time.perf_counter() - started)
                 self._log.warning("partition taken over by another worker", reason=str(error))
-                self._drop([error.partition])
+                self._drop(error.partitions)
                 return None
             except OutboxUnavailableError as error:
                 self.metrics.record_checkpoint(CheckpointOutcome.FAILED, time.perf_counter() - started)

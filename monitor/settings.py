@@ -19,13 +19,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from streams.kafka import KafkaConfig
 
 from monitor.alerts import DeviceInfo, LinkSettings
 from monitor.dispatch import DispatchSettings
 from monitor.findings import JudgeSettings, SilenceSettings
 from monitor.notifiers.kafka_topic import KafkaAlertsSettings
 from monitor.notifiers.webhook import WebhookSettings
+from streams.kafka import KafkaConfig
 
 ENVIRONMENT_PREFIX = "ATTENDANT_"
 SHIPPED_MODELS = Path(__file__).parent.parent / "models" / "zoo"
@@ -139,6 +139,12 @@ class Settings(Section):
     """Device id → what an alert should say of it besides its id."""
     time_scale: Annotated[float, Field(gt=0, le=10_000)] = 1.0
     """Device seconds a wall second: 1 except when a recording or a simulated fleet is played faster."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret there is, so that logs can mask them wherever they turn up."""
+        webhooks = [secret for webhook in self.webhooks for secret in (*webhook.secrets, webhook.url)]
+        ours = [*self.web.tokens, self.database.url, *webhooks]
+        return (*(secret.get_secret_value() for secret in ours), *self.kafka.secrets())
 
     def directory(self) -> dict[str, DeviceInfo]:
         """The devices told of, as alerts name them; their type comes with the telemetry."""

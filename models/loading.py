@@ -1,0 +1,42 @@
+"""A folder → the scorer whose weights lie in it. The one place that knows which kinds of model there are."""
+
+from pathlib import Path
+
+import torch
+
+from models.artifacts import ArtifactError, load_artifact, read_manifest
+from models.rhythm.artifacts import KIND as RHYTHM
+from models.rhythm.artifacts import load_rhythm
+from models.scoring import Scorer
+
+__all__ = ["ArtifactError", "choose_device", "load_scorer"]
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """`auto` takes a GPU when there is one, else the CPU.
+
+    Raises:
+        ValueError: a GPU was asked for by name and is not there.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f'there is no {wanted} on this machine; models.device = "auto" takes what there is')
+    return device
+
+
+def load_scorer(folder: Path, device: str = "auto") -> Scorer:
+    """The scorer of an artifact folder, on the device that was asked for.
+
+    Raises:
+        ArtifactError: with what is wrong.
+        ValueError: no such GPU.
+    """
+    to = choose_device(device)
+    if to.type == "cpu":
+        # Scores have the same bits whatever their neighbours only with one thread.
+        torch.set_num_threads(1)
+    if read_manifest(folder).training.get("kind") == RHYTHM:
+        return load_rhythm(folder, to)
+    return load_artifact(folder, to)

@@ -1,0 +1,320 @@
+"""The commands. Parses, calls, prints; everything heavy is imported by the command that needs it.
+
+`attendant --help` must answer at once, so nothing here imports torch, aiokafka or pandas at the top.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="attendant",
+    help="Watches medical devices: reads their telemetry from Kafka, finds faults, names the channels behind them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="Settings file (TOML). ATTENDANT_… variables come over it.", metavar="FILE"
+    ),
+]
+JsonOut = Annotated[
+    bool, typer.Option("--json", help="Print JSON for a script instead of text for a person.")
+]
+ReportFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the report to this file as JSON.", metavar="FILE")
+]
+
+
+def main() -> None:
+    """Entry point of the `attendant` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def fail(message: str, *details: str, code: int = 2) -> NoReturn:
+    """Say what is wrong on standard error and leave with `code`."""
+    typer.secho(f"attendant: {message}", fg=typer.colors.RED, err=True)
+    for detail in details:
+        typer.echo(f"  {detail}", err=True)
+    raise typer.Exit(code)
+
+
+def version(value: bool) -> None:
+    if value:
+        from monitor import __version__
+
+        typer.echo(f"attendant {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def attendant(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Watches medical devices, not patients. Start with `attendant demo`."""
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Run the service: telemetry in, alerts out, until it is told to stop (Ctrl-C, SIGTERM)."""
+    from monitor.app import StartError, run_service
+
+    settings = _settings(config)
+    try:
+        run_service(settings)
+    except StartError as error:
+        fail(str(error), *error.details, code=1)
+
+
+@app.command("check-config")
+def check_config(config: ConfigFile = None, as_json: JsonOut = False) -> None:
+    """Check a settings file: reports every error at once, opens no connection. Exit 0 if good, 2 if not."""
+    from monitor.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(config)
+        _check_files(settings)
+    except SettingsError as error:
+        if as_json:
+            typer.echo(json.dumps({"ok": False, "source": error.source, "problems": error.problems}))
+            raise typer.Exit(2) from None
+        fail(str(error), *error.problems)
+    if as_json:
+        typer.echo(json.dumps({"ok": True, "settings": settings.model_dump(mode="json")}))
+    else:
+        typer.secho(f"{config or 'environment'}: good", fg=typer.colors.GREEN)
+
+
+@app.command()
+def demo(
+    duration: Annotated[
+        float | None, typer.Option(help="Seconds to run; without it until Ctrl-C.", min=10)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated fleet.")] = 0,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            help="Play a real ventilator recording instead: the name of a shipped one (leak, disconnect, …) or a file.",
+            metavar="NAME|FILE",
+        ),
+    ] = None,
+    speed: Annotated[float | None, typer.Option(help="Device seconds a second.", min=0.1, max=1000)] = None,
+    port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 8080,
+    report: ReportFile = None,
+) -> None:
+    """See it work: broker, simulated fleet with faults, the service and a webhook receiver, all on this machine."""
+    from monitor.demo import DemoError, DemoOptions, run_demo
+
+    options = DemoOptions(duration_s=duration, seed=seed, recording=recording, speed=speed, port=port)
+    try:
+        outcome = run_demo(options)
+    except DemoError as error:
+        fail(str(error), code=1)
+    if report is not None:
+        report.write_text(json.dumps(outcome, indent=2) + "\n", "utf-8")
+
+
+@app.command()
+def simulate(
+    device_type: Annotated[
+        str, typer.Option("--type", help="Device type: infusion-pump, icu-ventilator, haemodialysis.")
+    ],
+    devices: Annotated[int, typer.Option(help="How many devices.", min=1)] = 1,
+    hours: Annotated[float, typer.Option(help="Device hours of each.", min=0.01)] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same telemetry.")] = 0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Inject this fault (may be given again); `list` shows them.")
+    ] = None,
+    severity: Annotated[float, typer.Option(help="Of the faults, 0 to 1.", min=0, max=1)] = 0.7,
+    out: Annotated[
+        Path | None, typer.Option(help="Write labelled recordings into this folder.", metavar="DIR")
+    ] = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="Send to this broker instead.", metavar="HOST:PORT")
+    ] = None,
+    topic: Annotated[str, typer.Option(help="Topic for --kafka.")] = "telemetry",
+    speed: Annotated[float, typer.Option(help="Device seconds a second, for --kafka.", min=0.01)] = 1.0,
+) -> None:
+    """Simulated devices with faults and harmless look-alikes: as recordings, or live into Kafka."""
+    from monitor.simulating import SimulateError, SimulateOptions, simulate_to_folder, simulate_to_kafka
+
+    options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity)
+    if (out is None) == (kafka is None) and fault != ["list"]:
+        fail("give either --out DIR or --kafka HOST:PORT")
+    try:
+        if fault == ["list"]:
+            for line in options.catalogue():
+                typer.echo(line)
+        elif out is not None:
+            simulate_to_folder(options, out)
+        elif kafka is not None:
+            simulate_to_kafka(options, kafka, topic, speed)
+    except SimulateError as error:
+        fail(str(error))
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Recordings: Parquet or CSV.", metavar="FILE…")],
+    kafka: Annotated[str, typer.Option(help="Broker to send to.", metavar="HOST:PORT")] = "127.0.0.1:9092",
+    device_type: Annotated[
+        str | None, typer.Option("--type", help="Device type; by default guessed from the channels.")
+    ] = None,
+    topic: Annotated[str, typer.Option(help="Topic.")] = "telemetry",
+    speed: Annotated[
+        float, typer.Option(help="1 is the recording's own rate; 0 as fast as it goes.", min=0)
+    ] = 1.0,
+    rate: Annotated[
+        float | None, typer.Option(help="Rows a second, where the file doesn't say it.", min=0.001)
+    ] = None,
+) -> None:
+    """Play recordings through Kafka, each as a device of its own."""
+    from monitor.simulating import SimulateError, replay_to_kafka
+
+    try:
+        replay_to_kafka(files, kafka, topic=topic, device_type=device_type, speed=speed, rate_hz=rate)
+    except SimulateError as error:
+        fail(str(error))
+
+
+@app.command()
+def alerts(
+    url: Annotated[
+        str, typer.Option(help="The running service.", envvar="ATTENDANT_URL")
+    ] = "http://127.0.0.1:8080",
+    status: Annotated[str | None, typer.Option(help="firing, acknowledged or resolved.")] = None,
+    device: Annotated[str | None, typer.Option(help="Of this device only.")] = None,
+    acknowledge: Annotated[
+        str | None, typer.Option("--ack", help="Acknowledge this alert.", metavar="ID")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who acknowledges.")] = None,
+    note: Annotated[str, typer.Option(help="Why, for those who read it later.")] = "",
+    token: Annotated[str | None, typer.Option(help="Bearer token.", envvar="ATTENDANT_TOKEN")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=500)] = 50,
+    as_json: JsonOut = False,
+) -> None:
+    """List the alerts of a running service, or acknowledge one."""
+    from monitor.client import ClientError, acknowledge_alert, list_alerts, render_alerts
+
+    try:
+        if acknowledge is not None:
+            if not by:
+                fail("say who acknowledges: --by NAME")
+            found = [acknowledge_alert(url, token, acknowledge, by=by, note=note)]
+        else:
+            found = list_alerts(url, token, status=status, device=device, limit=limit)
+    except ClientError as error:
+        fail(str(error), code=1)
+    typer.echo(json.dumps(found, indent=2) if as_json else render_alerts(found, datetime.now(UTC)))
+
+
+@app.command()
+def train(
+    recordings: Annotated[
+        list[Path], typer.Argument(help="Recordings, or folders of them.", metavar="DIR|FILE…")
+    ],
+    device_type: Annotated[str, typer.Option("--type", help="Device type whose profile names the channels.")],
+    out: Annotated[Path, typer.Option(help="Folder for the artifact.", metavar="DIR")],
+    profiles: Annotated[
+        list[Path] | None, typer.Option(help="Folder with your own device profiles.", metavar="DIR")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 0,
+    budget: Annotated[
+        float, typer.Option(help="False alarms a device-day that the threshold allows.", min=0)
+    ] = 0.02,
+    epochs: Annotated[int | None, typer.Option(help="At most so many passes.", min=1)] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    as_json: JsonOut = False,
+) -> None:
+    """Fit a model to recordings without faults and write its artifact."""
+    _workshop(
+        lambda workshop: workshop.train_command(
+            recordings,
+            device_type,
+            out,
+            profile_folders=profiles or [],
+            seed=seed,
+            budget=budget,
+            epochs=epochs,
+            device=device,
+        ),
+        as_json,
+    )
+
+
+@app.command()
+def evaluate(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")],
+    seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
+    report: ReportFile = None,
+) -> None:
+    """Train on `split == train`, score `split == test`, and measure detection and causes."""
+    chosen = (
+        [int(seed) for seed in seeds.split(",")] if all(s.strip().isdigit() for s in seeds.split(",")) else []
+    )
+    if not chosen:
+        fail(f"--seeds takes whole numbers separated by commas, not {seeds!r}")
+    _workshop(lambda workshop: workshop.evaluate_command(folders, seeds=chosen, report=report), as_json=False)
+
+
+@app.command()
+def bench(
+    samples: Annotated[int, typer.Option(help="Samples of the throughput part.", min=1000)] = 400_000,
+    devices: Annotated[int, typer.Option(help="Devices they come from.", min=1)] = 200,
+    report: ReportFile = None,
+) -> None:
+    """Measure the road from a real broker to the score on this machine."""
+    from monitor.benchmark import run_benchmark
+
+    figures = run_benchmark(samples=samples, devices=devices)
+    if report is not None:
+        report.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+
+
+def _workshop(command: Callable[[Any], object], as_json: bool) -> None:
+    from monitor import workshop
+
+    try:
+        outcome = command(workshop)
+    except workshop.WorkshopError as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(outcome, indent=2))
+
+
+def _settings(config: Path | None) -> Any:
+    from monitor.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(config)
+    except SettingsError as error:
+        fail(str(error), *error.problems)
+
+
+def _check_files(settings: Any) -> None:
+    """Profiles and models are files, so they can be checked without a connection."""
+    from monitor.settings import SettingsError
+    from streams.devices import ProfileError, load_profiles
+
+    try:
+        load_profiles(settings.models.profile_folders)
+    except ProfileError as error:
+        raise SettingsError(str(error.file), error.problems) from None
+
+
+if __name__ == "__main__":
+    main()
