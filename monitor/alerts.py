@@ -16,13 +16,14 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.scoring import ModelIdentity
-from monitor.findings import SITE, Action, Evidence, Finding, Kind, Severity, SnapshotError
+from monitor.findings import Action, Evidence, Finding, Kind, Severity, SnapshotError
 from streams.devices import DeviceProfile
 
 NAMESPACE: Final = uuid.UUID("5b0f7a52-6c0e-5d0b-9a43-0d7f2d5b6f11")
 MAX_BODY: Final = 20_000
 """Bytes. Standard Webhooks 1.0 asks for less than 20 kB."""
 _TITLE_LENGTH = 120
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Status(StrEnum):
@@ -199,9 +200,13 @@ def body(event: AlertEvent) -> bytes:
 
 def moment(t_ms: int) -> datetime:
     """Milliseconds since the epoch as UTC; a device's clock may be absurd, so it is held in years 1–9999."""
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
     lowest, highest = -62_135_596_800_000, 253_402_300_799_000
-    return epoch + timedelta(milliseconds=min(max(t_ms, lowest), highest))
+    return _EPOCH + timedelta(milliseconds=min(max(t_ms, lowest), highest))
+
+
+def milliseconds(at: datetime) -> int:
+    """Since the epoch; exact, where a float would be off by one."""
+    return (at - _EPOCH) // timedelta(milliseconds=1)
 
 
 # -- the book --------------------------------------------------------------------------------------------
@@ -251,6 +256,10 @@ class AlertBook:
         else:
             self._open[key] = _Entry(alert, number)
         return AlertEvent(alert, _TYPES[finding.action], number, finding.at_t)
+
+    def adopt(self, alert: Alert, number: int) -> None:
+        """Go on with an alert that another book opened; `number` is that of its last event."""
+        self._open[alert.id] = _Entry(alert, number)
 
     def snapshot(self) -> bytes:
         """A copy of the open alerts."""
@@ -366,9 +375,9 @@ def summarize(finding: Finding, device: DeviceInfo, channels: tuple[ChannelEvide
             lead
             + f"{finding.count} devices fell silent together at {since}; network or broker, not the devices."
         )
-    target = "a target" if device.id == SITE else device.id
-    verb = "were" if resolved else "are"
-    return lead + f"{finding.count} alert deliveries to {target} {verb} undelivered since {since}."
+    what = "alert deliveries" if finding.count > 1 else "alert delivery"
+    verb = ("were" if resolved else "are") if finding.count > 1 else ("was" if resolved else "is")
+    return lead + f"{finding.count} {what} to {device.id} {verb} undelivered since {since}."
 
 
 def _fault(name: str, channels: tuple[ChannelEvidence, ...], resolved: bool) -> str:

@@ -117,6 +117,24 @@ async def settle(connection: AsyncConnection, job: Job, done: Settlement, now_ms
     await connection.execute(update(deliveries).where(deliveries.c.id == job.id, ours).values(**values))
 
 
+async def release(connection: AsyncConnection, job: Job, now_ms: int) -> None:
+    """Give a claimed job back at once; whether its bytes arrived is unknown."""
+    await connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == job.id, deliveries.c.lease == job.lease)
+        .values(state=JobState.PENDING.value, lease=None, lease_until_ms=None, due_ms=now_ms)
+    )
+
+
+async def recover(connection: AsyncConnection, names: Sequence[str], now_ms: int) -> None:
+    """Give back every lease on these targets; only where no other process can hold one."""
+    await connection.execute(
+        update(deliveries)
+        .where(deliveries.c.state == JobState.LEASED.value, deliveries.c.target.in_(names))
+        .values(state=JobState.PENDING.value, lease=None, lease_until_ms=None, due_ms=now_ms)
+    )
+
+
 async def note(connection: AsyncConnection, delivery_id: int, done: Settlement, now_ms: int) -> None:
     """One line of the ledger."""
     await connection.execute(

@@ -252,6 +252,29 @@ class Outbox:
         await shielded(transaction())
         self._milestone(Milestone.SETTLED)
 
+    async def release(self, job: Job, now_ms: int) -> None:
+        """Give a claimed delivery back at once."""
+
+        async def transaction() -> None:
+            async with self._db.write() as connection:
+                await claiming.release(connection, job, now_ms)
+
+        await shielded(transaction())
+
+    async def recover(self, targets: Sequence[str], now_ms: int) -> None:
+        """At start: free what a process that died had claimed.
+
+        Only on SQLite, which one process dispatches from; on PostgreSQL the leases may be another worker's.
+        """
+        if not self._db.is_sqlite:
+            return
+
+        async def transaction() -> None:
+            async with self._db.write() as connection:
+                await claiming.recover(connection, targets, now_ms)
+
+        await shielded(transaction())
+
     async def next_due(self, targets: Sequence[str]) -> int | None:
         """When the next delivery to these targets can be claimed; None while none waits."""
         async with self._db.read() as connection:

@@ -142,7 +142,7 @@ async def stuck(connection: AsyncConnection, before_ms: int) -> list[Stuck]:
     """Targets with deliveries parked, or waiting since before `before_ms`."""
     late = and_(deliveries.c.state.in_(_WAITING), deliveries.c.queued_ms < before_ms)
     statement = (
-        select(deliveries.c.target, func.count(), func.min(deliveries.c.created_ms))
+        select(deliveries.c.target, func.count(), func.min(deliveries.c.queued_ms))
         .where(or_(late, deliveries.c.state == JobState.PARKED.value))
         .group_by(deliveries.c.target)
         .order_by(deliveries.c.target)

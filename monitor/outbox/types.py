@@ -211,6 +211,7 @@ class Stuck:
     target: str
     count: int
     oldest_ms: int
+    """When the oldest of them was recorded, or last replayed by hand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from sqlalchemy import CursorResult, Table, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.alerts import Acknowledgement, AlertEvent, Status, body, moment
+from monitor.alerts import Acknowledgement, AlertEvent, Status, body, milliseconds, moment
 from monitor.outbox.schema import alerts, checkpoints, deliveries, events
 from monitor.outbox.types import Checkpoint, JobState, Restored, StaleEpochError
 from streams.transport import TopicPartition
@@ -130,7 +130,7 @@ def _alert_row(event: AlertEvent, now_ms: int) -> dict[str, Any]:
         "kind": alert.kind.value,
         "severity": alert.severity.value,
         "status": alert.status.value,
-        "started_ms": int(alert.started_at.timestamp() * 1000),
+        "started_ms": milliseconds(alert.started_at),
         "number": event.number,
         "body": alert.model_dump_json(),
         "changed_ms": now_ms,
