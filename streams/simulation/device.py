@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
+from streams.simulation.dialysis import Haemodialysis
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
 from streams.simulation.noise import Array, Noise
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
 from streams.simulation.pump import InfusionPump
 from streams.simulation.truth import FaultTruth, LookalikeTruth, Truth, effects, mode_changes, ranked
+from streams.simulation.ventilator import IcuVentilator
 
 SECOND_MS = 1000
-MACHINES: Mapping[str, Machine[Any]] = {machine.device_type: machine for machine in (InfusionPump(),)}
+MACHINES: Mapping[str, Machine[Any]] = {
+    machine.device_type: machine for machine in (InfusionPump(), IcuVentilator(), Haemodialysis())
+}
 DEVICE_TYPES = tuple(MACHINES)
 
 

@@ -84,10 +84,11 @@ def effects(
     """Root mean square of |faulty - healthy| in spreads, per measured or counted channel.
 
     Both runs draw the same random numbers, so the difference is the fault alone. `between` are the first
-    second and the one after the last.
+    second and the one after the last; the later half of them counts, so that a long ramp is judged by what
+    it grew to.
     """
     grid_s = max(1, profile.grid_ms // 1000)
-    first = between[0] // grid_s
+    first = (between[0] + between[1]) // 2 // grid_s
     last = max(first + 1, -(-between[1] // grid_s))
     found = {}
     for channel in profile.channels:
