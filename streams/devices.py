@@ -49,6 +49,8 @@ class Channel(BaseModel):
     """Physically plausible range; a reading outside is a broken reading, not a fault of the device."""
     combine: Literal["mean", "last", "max", "rms"] = "mean"
     """How several readings within one grid cell become one."""
+    cyclic: bool = False
+    """A waveform that repeats itself, as airway pressure does: its rhythm is watched, not its level."""
 
     @model_validator(mode="after")
     def _range(self) -> "Channel":

@@ -1,0 +1,90 @@
+"""A rhythm scorer as a folder: the same two files, digests and strictness as `models.artifacts`.
+
+The manifest's `training` says `"kind": "rhythm"`; by that the loader knows which network the weights belong to.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_tensors
+
+from models.artifacts import (
+    FORMAT,
+    MANIFEST,
+    MAX_BYTES,
+    WEIGHTS,
+    ArtifactError,
+    ChannelEntry,
+    Manifest,
+    ThresholdEntry,
+    detector_weights,
+    read_manifest,
+)  # fmt: skip
+from models.calibration import Threshold
+from models.rhythm.network import RhythmConfig, RhythmNetwork
+from models.rhythm.scorer import RhythmScorer
+from models.rhythm.training import Fitted, RhythmTraining
+from models.scoring import ModelIdentity
+
+KIND = "rhythm"
+
+
+def save_rhythm(
+    folder: Path, fitted: Fitted, config: RhythmTraining, *, name: str, version: str, channel: str, created: str,
+    data_digest: str, seed: int, extra: Mapping[str, Any] | None = None,
+) -> Manifest:  # fmt: skip
+    """Write a trained network; `extra` joins the training entry (what it was trained on, figures measured elsewhere).
+
+    Raises:
+        ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in fitted.network.state_dict().items()}
+    weights = save_tensors(state)
+    if len(weights) > MAX_BYTES:
+        raise ArtifactError(folder, f"weights of {len(weights)} bytes, at most {MAX_BYTES} are allowed")
+    training = {"kind": KIND, "seed": seed, **dataclasses.asdict(config), **(extra or {})}
+    manifest = Manifest(
+        format=FORMAT, name=name, version=version, created=created,
+        rows=config.network.rows, stride=config.stride_rows, row_s=config.grid_ms / 1000,
+        channels=(ChannelEntry(name=channel, role="measured", low=None, high=None),),
+        model={**dataclasses.asdict(config.network), "certain": fitted.certain},
+        threshold=ThresholdEntry(**dataclasses.asdict(fitted.threshold), k=config.rule.k, n=config.rule.n),
+        training=training, metrics=fitted.metrics, data_digest=data_digest,
+        weights_digest=hashlib.sha256(weights).hexdigest(),
+    )  # fmt: skip
+    # Through JSON once, so that tuples are the lists that a reader will see, and the digest holds.
+    manifest = Manifest.model_validate_json(manifest.model_dump_json()).sealed()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise ArtifactError(folder, f"cannot be written: {error.strerror}") from error
+    return manifest
+
+
+def load_rhythm(folder: Path, device: torch.device | None = None) -> RhythmScorer:
+    """The scorer of a folder, every digest checked and every weight accounted for.
+
+    Raises:
+        ArtifactError: with what is wrong.
+    """
+    manifest = read_manifest(folder)
+    if manifest.training.get("kind") != KIND or len(manifest.channels) != 1:
+        raise ArtifactError(folder, "is no rhythm model of one channel")
+    sizes = dict(manifest.model)
+    try:
+        certain = float(sizes.pop("certain"))
+        network = RhythmNetwork(RhythmConfig(**{key: int(value) for key, value in sizes.items()}))
+        network.load_state_dict(detector_weights(folder, manifest), strict=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(folder, f"{MANIFEST} describes no rhythm model: {error}") from error
+    except RuntimeError as error:
+        raise ArtifactError(folder, f"weights that do not fit the model: {error}") from error
+    kept = {key: value for key, value in manifest.threshold.model_dump().items() if key not in ("k", "n")}
+    identity = ModelIdentity(manifest.name, manifest.version, manifest.weights_digest)
+    return RhythmScorer(network, manifest.channels[0].name, Threshold(**kept), certain, identity, device)
