@@ -27,8 +27,13 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from models.scoring import ModelIdentity
+from monitor.alerts import EventType, Status
+from monitor.findings import Reason, Severity
 from monitor.fleet import DeviceStatus
+from monitor.notifiers.base import Outcome
+from streams.records import RejectReason
 from streams.transport import TopicPartition
+from streams.windows import SampleOutcome
 
 SCORE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -249,10 +254,21 @@ class Metrics:
     # Series that exist before anything happened ------------------------------------------------------------
 
     def _show_closed_labels(self) -> None:
-        for skip in WindowSkip:
-            self.windows_skipped.labels(skip)
-        for outcome in CheckpointOutcome:
-            self.checkpoints.labels(outcome)
+        closed: tuple[tuple[Counter | Gauge, type[StrEnum]], ...] = (
+            (self.rejected, RejectReason),
+            (self.samples, SampleOutcome),
+            (self.windows_skipped, WindowSkip),
+            (self.decisions, Reason),
+            (self.checkpoints, CheckpointOutcome),
+        )
+        for metric, values in closed:
+            for value in values:
+                metric.labels(value)
+        for severity in Severity:
+            for status in Status:
+                self.alerts.labels(severity, status)
+            for event in EventType:
+                self.alert_events.labels(_short(event), severity)
 
     def expect_types(self, device_types: Iterable[str]) -> None:
         """Show the series of these device types, at 0 until something happens."""
@@ -269,6 +285,8 @@ class Metrics:
             self.delivery_delay_seconds.labels(notifier)
             self.undelivered.labels(notifier)
             self.parked.labels(notifier)
+            for outcome in Outcome:
+                self.deliveries.labels(notifier, outcome)
 
     def expect_topics(self, topics: Iterable[str]) -> None:
         """Show the series of these topics, at 0 until something happens."""
@@ -340,7 +358,7 @@ class Metrics:
 
     def record_alert_event(self, event: str, severity: str) -> None:
         """An alert opened, changed, was acknowledged or was resolved; `event` is an `EventType`."""
-        self.alert_events.labels(event.rpartition(".")[2], severity).inc()
+        self.alert_events.labels(_short(event), severity).inc()
 
     def record_event_to_alert(self, seconds: float) -> None:
         """An alert was committed `seconds` after its window ended; a device clock ahead counts as 0."""
@@ -409,7 +427,7 @@ class Metrics:
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `accept` asks for it, else text."""
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(_WithoutCreated(self.registry)), content_type
 
 
 class Increase:
@@ -441,6 +459,23 @@ def _add(counter: Counter, counts: Mapping[str, int]) -> None:
     for value, n in counts.items():
         if n:
             counter.labels(value).inc(n)
+
+
+def _short(event: str) -> str:
+    """`device.alert.opened` is `opened`."""
+    return event.rpartition(".")[2]
+
+
+class _WithoutCreated:
+    """The registry without `_created`: a third more series, and nobody asks for when a counter was made."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self._registry.collect():
+            family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+            yield family
 
 
 def _zero(gauge: Gauge) -> None:

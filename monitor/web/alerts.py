@@ -10,17 +10,16 @@ import structlog
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
-from monitor.alerts import Alert, EventType, Status, moment
+from monitor.alerts import Alert, EventType, Status
 from monitor.findings import Kind, Severity
 from monitor.metrics import Metrics
-from monitor.outbox import Attempt, Delivery, InvalidCursorError, UnknownAlertError
+from monitor.outbox import InvalidCursorError, UnknownAlertError
+from monitor.web.deliveries import shown
 from monitor.web.ports import AlertStore
 from monitor.web.problems import ProblemError, ProblemKind, documented
 from monitor.web.schemas import (
     AcknowledgeRequest,
-    AlertDelivery,
     AlertPage,
-    DeliveryAttempt,
     DeliveryPage,
     DeviceId,
 )
@@ -73,7 +72,7 @@ def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], d
     async def list_deliveries(alert_id: AlertId) -> DeliveryPage:
         """Who was told of the alert, who was not, and every attempt with its outcome."""
         _found(await store.alert(alert_id), alert_id)
-        return DeliveryPage(items=[_delivery(row) for row in await store.deliveries(alert_id)])
+        return DeliveryPage(items=[shown(row) for row in await store.deliveries(alert_id)])
 
     @router.post(
         "/{alert_id}/acknowledge",
@@ -114,32 +113,6 @@ def _since(items: Sequence[Alert], cursor: str | None, since: datetime | None) -
     """The latest come first, so the first one that is too old ends the list."""
     young = [alert for alert in items if since is None or alert.started_at >= since]
     return AlertPage(items=young, next=cursor if len(young) == len(items) else None)
-
-
-def _delivery(row: Delivery) -> AlertDelivery:
-    return AlertDelivery(
-        id=row.id,
-        event_id=row.event_id,
-        type=EventType(row.type),
-        target=row.target,
-        state=row.state,
-        created_at=moment(row.created_ms),
-        due_at=moment(row.due_ms),
-        settled_at=None if row.settled_ms is None else moment(row.settled_ms),
-        outcome=row.outcome,
-        attempts=[_attempt(attempt) for attempt in row.attempts],
-    )
-
-
-def _attempt(attempt: Attempt) -> DeliveryAttempt:
-    return DeliveryAttempt(
-        at=moment(attempt.at_ms),
-        outcome=attempt.outcome,
-        status_code=attempt.status_code,
-        detail=attempt.detail,
-        duration_s=attempt.duration_ms / 1000,
-        next_try_at=None if attempt.next_try_ms is None else moment(attempt.next_try_ms),
-    )
 
 
 def _documented(*more: HTTPStatus) -> dict[int | str, dict[str, object]]:

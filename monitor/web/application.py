@@ -16,6 +16,7 @@ from monitor.metrics import Metrics
 from monitor.outbox import OutboxUnavailableError
 from monitor.web import problems
 from monitor.web.alerts import alerts
+from monitor.web.deliveries import deliveries
 from monitor.web.devices import devices
 from monitor.web.middleware import LimitBody, Observe, RequireToken
 from monitor.web.operations import operations
@@ -27,6 +28,7 @@ V1 = "/api/v1"
 OPERATIONS = ("/metrics", "/healthz", "/readyz")
 TAGS = [
     {"name": "alerts", "description": "What was found, who takes care, and whether it was delivered."},
+    {"name": "deliveries", "description": "What a target did not take, and what is to be done with it."},
     {"name": "devices", "description": "How the devices stand now."},
     {"name": "service", "description": "What is running."},
     {
@@ -95,6 +97,7 @@ def create_app(
     scheme = [Depends(HTTPBearer(auto_error=False))] if access.tokens else []
     for router in (
         alerts(V1, store, metrics, now),
+        deliveries(V1, store, now),
         devices(V1, fleet),
         service(V1, scorers, __version__, now()),
     ):

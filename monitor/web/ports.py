@@ -40,7 +40,7 @@ class FleetView(Protocol):
 
 
 class AlertStore(Protocol):
-    """Alerts as they are kept; `monitor.outbox.Outbox` is one.
+    """Alerts and their deliveries as they are kept; `monitor.outbox.Outbox` is one.
 
     Every method raises OutboxUnavailableError while the database is away.
     """
@@ -73,3 +73,23 @@ class AlertStore(Protocol):
         ...
 
     async def deliveries(self, alert_id: uuid.UUID) -> Sequence[Delivery]: ...
+
+    async def failures(self, limit: int = 100, after: int | None = None) -> Sequence[Delivery]:
+        """Those given up, oldest first."""
+        ...
+
+    async def replay(self, delivery_id: int, by: str, now_ms: int) -> None:
+        """Send it again.
+
+        Raises:
+            UnknownDeliveryError: no such delivery, or it is being sent right now.
+        """
+        ...
+
+    async def discard(self, delivery_id: int, by: str, now_ms: int) -> None:
+        """It need not arrive.
+
+        Raises:
+            UnknownDeliveryError: no such delivery, or it is being sent right now.
+        """
+        ...

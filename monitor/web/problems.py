@@ -24,6 +24,7 @@ class ProblemKind(StrEnum):
     NO_SUCH_ROUTE = "no-such-route"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     NO_SUCH_DEVICE = "no-such-device"
+    NO_SUCH_DELIVERY = "no-such-delivery"
     NO_SUCH_ALERT = "no-such-alert"
     ALERT_RESOLVED = "alert-resolved"
     ALERT_ACKNOWLEDGED = "alert-acknowledged"

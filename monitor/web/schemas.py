@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -71,17 +72,24 @@ class AlertPage(Schema):
     """Give it as `before` for the next page; null on the last."""
 
 
-class AcknowledgeRequest(Schema):
-    """Who takes care of the device, and what for."""
+class Signature(Schema):
+    """Who says so."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        str_strip_whitespace=True,
-        json_schema_extra={"examples": [{"by": "R. Gupta", "note": "Pump taken out of service."}]},
+        extra="forbid", str_strip_whitespace=True, json_schema_extra={"examples": [{"by": "R. Gupta"}]}
     )
 
     by: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_CONTROL)]
     """The name of a person or a system, not of a patient."""
+
+
+class AcknowledgeRequest(Signature):
+    """Who takes care of the device, and what for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"by": "R. Gupta", "note": "Pump taken out of service."}]}
+    )
+
     note: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")] = ""
     """What was seen or done."""
 
@@ -105,6 +113,7 @@ class AlertDelivery(Schema):
     id: int
     event_id: str
     """The `webhook-id`: the same at every attempt."""
+    alert_id: UUID
     type: EventType
     target: Annotated[str, Field(examples=["engineering"])]
     state: JobState
@@ -121,6 +130,14 @@ class DeliveryPage(Schema):
     """All deliveries of an alert, in the order in which they were recorded."""
 
     items: list[AlertDelivery]
+
+
+class ParkedPage(Schema):
+    """Deliveries that were given up, oldest first."""
+
+    items: list[AlertDelivery]
+    next: int | None
+    """Give it as `after` for the next page; null on the last."""
 
 
 class ModelCard(Schema):

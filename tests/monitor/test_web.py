@@ -230,6 +230,7 @@ async def test_deliveries_show_every_attempt_with_its_outcome(service: Face) -> 
     await service.outbox.settle(job, failed, NOW_MS)
 
     [delivery] = (await service.http.get(f"/api/v1/alerts/{opened[0].alert.id}/deliveries")).json()["items"]
+    assert delivery["alert_id"] == str(opened[0].alert.id)
 
     assert (delivery["target"], delivery["state"], delivery["outcome"]) == (
         "engineering",
@@ -247,6 +248,35 @@ async def test_deliveries_show_every_attempt_with_its_outcome(service: Face) -> 
             "next_try_at": "2026-11-23T12:00:01Z",
         }
     ]
+
+
+async def _park(service: Face, *devices: str) -> None:
+    await keep(service.outbox, *(episode(device) for device in devices))
+    for job in await service.outbox.claim(NOW_MS, limit=10, lease_s=30):
+        refused = Settlement(JobState.PARKED, "rejected", status_code=400, detail="unknown alert type")
+        await service.outbox.settle(job, refused, NOW_MS)
+
+
+async def test_what_was_given_up_is_listed_in_pages_and_can_be_sent_again_or_set_aside(service: Face) -> None:
+    await _park(service, "SN-1", "SN-2", "SN-3")
+
+    first = (await service.http.get("/api/v1/deliveries", params={"limit": 2})).json()
+    rest = (await service.http.get("/api/v1/deliveries", params={"limit": 2, "after": first["next"]})).json()
+    again, aside, left = (delivery["id"] for delivery in first["items"] + rest["items"])
+    replayed = await service.http.post(f"/api/v1/deliveries/{again}/replay", json={"by": "R. Gupta"})
+    discarded = await service.http.post(f"/api/v1/deliveries/{aside}/discard", json={"by": "R. Gupta"})
+
+    assert rest["next"] is None
+    assert (replayed.status_code, discarded.status_code) == (204, 204)
+    parked = (await service.http.get("/api/v1/deliveries")).json()["items"]
+    assert [delivery["id"] for delivery in parked] == [left]
+    assert [job.id for job in await service.outbox.claim(NOW_MS, limit=10, lease_s=30)] == [again]
+
+
+async def test_an_unknown_delivery_is_a_problem(service: Face) -> None:
+    for turn in ("replay", "discard"):
+        answer = await service.http.post(f"/api/v1/deliveries/77/{turn}", json={"by": "R. Gupta"})
+        problem(answer, 404, "no-such-delivery")
 
 
 @pytest.mark.parametrize("path", ["/api/v1/alerts/{}", "/api/v1/alerts/{}/deliveries"])
