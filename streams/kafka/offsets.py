@@ -43,15 +43,20 @@ class Known(NamedTuple):
     """The offset that the next message will get."""
 
 
-def first_offset(tp: TopicPartition, known: Known) -> tuple[int, DataLoss | None]:
-    """Offset to read first, and the loss if that is not where the group had stopped."""
+def first_offset(tp: TopicPartition, known: Known, refused: bool) -> tuple[int, DataLoss | None]:
+    """Offset to read first, and the loss if that is not where the group had stopped.
+
+    Args:
+        refused: whether the broker has refused `known.start`. Only that proves that it lies beyond the end: the
+            embedded broker answers an end that is too small by the length of the last batch.
+    """
     start, low, high = known
     if start is None:
         # A new group at the beginning of a topic has lost nothing.
         return low, DataLoss(tp, LossCause.NO_OFFSET, None, low) if low > 0 else None
     if start < low:
         return low, DataLoss(tp, LossCause.BELOW_LOG_START, start, low)
-    if start > high:
+    if start > high and refused:
         return low, DataLoss(tp, LossCause.BEYOND_LOG_END, start, low)
     return start, None
 

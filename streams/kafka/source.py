@@ -52,6 +52,7 @@ class KafkaSource:
         self._held: tuple[TopicPartition, ...] = ()
         self._ready: frozenset[TopicPartition] = frozenset()
         self._unplaced: dict[TopicPartition, int | None] = {}
+        self._refused: set[TopicPartition] = set()
         self._failure: TransportError | None = None
         self._watch = Watch(config.stalled_after_s, clock())
         self._joined = False
@@ -204,6 +205,7 @@ class KafkaSource:
         """Have the listener save what we hold; nothing is handed out from here on."""
         held, self._held, self._ready = self._held, (), frozenset()
         self._unplaced.clear()
+        self._refused.clear()
         if self._fetching is not None:
             self._fetching.cancel()
             self._fetching = None
@@ -278,7 +280,7 @@ class KafkaSource:
             return
         self._unplaced = {}
         for tp, offsets in known.items():
-            start, loss = first_offset(tp, offsets)
+            start, loss = first_offset(tp, offsets, tp in self._refused)
             if loss is not None:
                 self.data_losses += 1
                 _log.error("messages were never read: %s", loss)
@@ -286,14 +288,16 @@ class KafkaSource:
             consumer.seek(theirs(tp), start)
             consumer.resume(theirs(tp))
             self._watch.idle(tp, self._clock())
+        self._refused.clear()
         self._ready |= set(known)
 
     def _place_again(self, consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int | None]) -> None:
-        """Partitions whose position turned out to be none."""
+        """Partitions whose position the broker refuses."""
         for tp, offset in offsets.items():
             if tp in self._ready:
                 consumer.pause(theirs(tp))
                 self._unplaced[tp] = offset
+                self._refused.add(tp)
         self._ready -= set(self._unplaced)
 
     # -- reading -----------------------------------------------------------------------------------
