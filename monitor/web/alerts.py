@@ -14,6 +14,7 @@ from monitor.alerts import Alert, EventType, Status
 from monitor.findings import Kind, Severity
 from monitor.metrics import Metrics
 from monitor.outbox import InvalidCursorError, UnknownAlertError
+from monitor.web import examples
 from monitor.web.deliveries import shown
 from monitor.web.ports import AlertStore
 from monitor.web.problems import ProblemError, ProblemKind, documented
@@ -44,7 +45,11 @@ def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], d
     """`/alerts` below `prefix`, one of them, its deliveries, and its acknowledgement."""
     router = APIRouter(prefix=f"{prefix}/alerts", tags=["alerts"])
 
-    @router.get("", responses=documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))
+    @router.get(
+        "",
+        responses=examples.answers(examples.alerts())
+        | documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    )
     async def list_alerts(
         status: Statuses = None,
         device: Annotated[DeviceId | None, Query(description="Only of this device.")] = None,
@@ -63,12 +68,12 @@ def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], d
             raise _invalid_cursor() from None
         return _since(page.items, page.next, since)
 
-    @router.get("/{alert_id}", responses=_documented())
+    @router.get("/{alert_id}", responses=examples.answers(examples.alert()) | _documented())
     async def read_alert(alert_id: AlertId) -> Alert:
         """One alert, with the channels that most likely caused it, largest share first."""
         return _found(await store.alert(alert_id), alert_id)
 
-    @router.get("/{alert_id}/deliveries", responses=_documented())
+    @router.get("/{alert_id}/deliveries", responses=examples.answers(examples.deliveries()) | _documented())
     async def list_deliveries(alert_id: AlertId) -> DeliveryPage:
         """Who was told of the alert, who was not, and every attempt with its outcome."""
         _found(await store.alert(alert_id), alert_id)

@@ -84,3 +84,13 @@ async def broken_rules(server: Prometheus) -> list[str]:
 async def alerting(server: Prometheus) -> set[str]:
     """Names of the alerts that are pending or firing."""
     return {rule["name"] for rule in await server.rules() if rule.get("state") in {"pending", "firing"}}
+
+
+async def check_all(server: Prometheus, patience_s: float) -> None:
+    """Every query has an answer, no rule errs, and none complains: what a healthy service has to show.
+
+    `server` scrapes any running service, from before its first alert on: a rate needs a value before and after.
+    """
+    assert await unanswered(server, queries(), patience_s) == []
+    assert await broken_rules(server) == []
+    assert await alerting(server) == {"AttendantDeadMan"}

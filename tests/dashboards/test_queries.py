@@ -19,7 +19,7 @@ from streams.records import RejectReason
 from streams.transport import TopicPartition
 from streams.windows import SampleOutcome
 from tests.dashboards.prometheus import program, prometheus
-from tests.dashboards.queries import Query, alerting, broken_rules, queries, unanswered
+from tests.dashboards.queries import Query, check_all, unanswered
 from tests.monitor.faces import face
 
 PARTITION = TopicPartition("telemetry", 0)
@@ -72,8 +72,6 @@ async def test_every_query_has_an_answer_and_no_rule_complains_of_a_healthy_serv
     async with face(tmp_path) as running, _driven(running.metrics):
         target = running.url.removeprefix("http://")
         async with prometheus(tmp_path, target) as server:
-            assert await unanswered(server, queries(), patience_s=60) == []
+            await check_all(server, patience_s=60)
             missing = Query("a metric that does not exist", "sum(rate(attendant_windows_total[1m]))")
             assert await unanswered(server, [missing], patience_s=0) == [missing]
-            assert await broken_rules(server) == []
-            assert await alerting(server) == {"AttendantDeadMan"}

@@ -535,6 +535,10 @@ async def test_every_route_and_parameter_is_described(service: Face) -> None:
             assert operation["tags"], (method, path)
             for parameter in operation.get("parameters", []):
                 assert parameter["description"], (path, parameter["name"])
+    for path in ("/api/v1/alerts", "/api/v1/alerts/{alert_id}", "/api/v1/alerts/{alert_id}/deliveries"):
+        assert document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    channel = document["components"]["schemas"]["ChannelEvidence"]["properties"]
+    assert channel["unit"]["description"] == "UCUM."
     assert "HTTPValidationError" not in document["components"]["schemas"]
     assert document["components"]["schemas"]["Problem"]["examples"]
     assert document["components"]["schemas"]["AcknowledgeRequest"]["examples"]
