@@ -19,6 +19,7 @@ Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 _FLOAT32 = np.finfo(np.float32)
+EMPTY, SINGLE, MANY = 0, 1, 2
 _MOST_TURNS = 6
 """With more readings than this in a cell, adding one by one (`ufunc.at`) is faster than cell by cell."""
 
@@ -60,7 +61,8 @@ def open_cell_columns(profile: DeviceProfile, rows: int) -> dict[str, Column]:
     channels = len(profile.channels)
     last = sum(channel.combine == "last" for channel in profile.channels)
     return {
-        "cell_touched": Column((rows,), np.bool_, empty=False),
+        "cell_state": Column((rows,), np.uint8, EMPTY),
+        "cell_single": Column((rows, channels), np.float32, np.nan),
         "cell_total": Column((rows, channels), np.float64, 0.0),
         "cell_count": Column((rows, channels), np.int32, 0),
         "cell_last_t": Column((rows, last), np.int64, 0),
@@ -71,86 +73,129 @@ def open_cell_columns(profile: DeviceProfile, rows: int) -> dict[str, Column]:
 class OpenCells:
     """Cells that still take readings: `rows` consecutive rows a slot, addressed by row modulo `rows`.
 
-    Sums are float64 and grow in the order of arrival, so the result doesn't depend on where polls are cut.
-    `cell_total / cell_count` is the cell's value: a channel that is not averaged keeps a count of 0 or 1.
-    An untouched cell's other arrays hold leftovers.
+    Most cells get one sample: it is kept as it is in `cell_single`. With the second it moves to `cell_total` and
+    `cell_count`, whose quotient is the cell's value; a channel that is not averaged keeps a count of 0 or 1. Sums
+    are float64 and grow in the order of arrival, so the result doesn't depend on where polls are cut. The arrays
+    of a state that a cell isn't in hold leftovers.
     """
 
     def __init__(self, combine: Combine, table: SlotTable, rows: int) -> None:
         self._combine = combine
         self._table = table
         self._rows = rows
+        self._channels = table["cell_total"].shape[-1]
 
     def add(self, samples: Samples, row: Times, usable: Mask) -> None:
         """Put samples into their cells. `row`: (N,) absolute rows, in reach of the ring for every slot."""
         cell = samples.slot * self._rows + row % self._rows
-        values = np.where(usable, samples.values, np.float32(0)).astype(np.float64)
-        values[:, self._combine.rms] **= 2
+        values = samples.values
+        if not usable.all():
+            values = np.where(usable, values, np.float32(np.nan))
+        readings = _Readings(cell, samples.t, samples.seq, values)
         turns = _turns(samples.slot, row)
         if turns is None:
-            self._add_once(cell, samples.t, samples.seq, values, usable)
+            self._add_once(readings)
         elif len(turns) <= _MOST_TURNS:
             for turn in turns:
-                self._add_once(cell[turn], samples.t[turn], samples.seq[turn], values[turn], usable[turn])
+                self._add_once(readings.take(turn))
         else:
-            self._add_many(cell, samples.t, samples.seq, values, usable)
+            self._add_many(readings)
 
     def close(self, slot: Slots, row: Times) -> Values:
         """(N, C) the combined readings of cells, NaN without one; the cells are empty afterwards."""
         cell = slot * self._rows + row % self._rows
-        touched, total, count = self._flat("cell_touched"), self._flat("cell_total"), self._flat("cell_count")
-        with np.errstate(invalid="ignore"):  # 0 / 0 is a cell without a reading: NaN
-            combined = total.take(cell, axis=0) / count.take(cell, axis=0)
+        states = self._flat("cell_state")
+        state = states[cell]
+        closed: Values = self._flat("cell_single").take(cell, axis=0)
         if self._combine.rms.size:
-            combined[:, self._combine.rms] = np.sqrt(combined[:, self._combine.rms])
-        closed: Values = combined.astype(np.float32)
-        closed[~touched[cell]] = np.nan
-        touched[cell] = False
+            closed[:, self._combine.rms] = np.abs(closed[:, self._combine.rms])
+        if (state != SINGLE).any():
+            closed[state == EMPTY] = np.nan
+            many = np.flatnonzero(state == MANY)
+            closed[many] = self._combined(cell[many])
+        states[cell] = EMPTY
         return closed
+
+    @staticmethod
+    def blank_leftovers(dump: dict[str, NDArray[Any]]) -> None:
+        """Clear, in a dump of the table, what says nothing: the same state is the same bytes, and small ones."""
+        state = dump["cell_state"]
+        dump["cell_single"][state != SINGLE] = np.nan
+        for name in ("cell_total", "cell_count"):
+            dump[name][state != MANY] = 0
+        for name in ("cell_last_t", "cell_last_seq"):
+            dump[name][state == EMPTY] = 0
+
+    def _combined(self, cell: Slots) -> NDArray[np.float64]:
+        total, count = (
+            self._flat("cell_total").take(cell, axis=0),
+            self._flat("cell_count").take(cell, axis=0),
+        )
+        combined: NDArray[np.float64] = total / np.maximum(count, 1)
+        combined[count == 0] = np.nan  # not 0 / 0, which is a NaN of other bits
+        combined[:, self._combine.rms] = np.sqrt(combined[:, self._combine.rms])
+        return combined
 
     def _flat(self, name: str) -> NDArray[Any]:
         array = self._table[name]
         return array.reshape(-1, *array.shape[2:])
 
-    def _add_once(self, cell: Slots, t: Times, seq: Times, values: NDArray[np.float64], usable: Mask) -> None:
+    def _add_once(self, readings: "_Readings") -> None:
         """Every cell occurs once."""
-        touched = self._flat("cell_touched")
-        known = touched[cell]
-        if not known.any():
-            self._begin(cell, t, seq, values, usable)
-        elif known.all():
-            self._merge(cell, t, seq, values, usable)
+        state = self._flat("cell_state")[readings.cell]
+        if not state.any():
+            self._begin(readings)
+        elif state.all():
+            self._merge(readings, state)
         else:
-            new, old = np.flatnonzero(~known), np.flatnonzero(known)
-            self._begin(cell[new], t[new], seq[new], values[new], usable[new])
-            self._merge(cell[old], t[old], seq[old], values[old], usable[old])
+            self._begin(readings.take(state == EMPTY))
+            known = np.flatnonzero(state)
+            self._merge(readings.take(known), state[known])
 
-    def _begin(self, cell: Slots, t: Times, seq: Times, values: NDArray[np.float64], usable: Mask) -> None:
-        self._flat("cell_touched")[cell] = True
-        self._flat("cell_total")[cell] = values
-        self._flat("cell_count")[cell] = usable
+    def _begin(self, readings: "_Readings") -> None:
+        cell, t, seq, values = readings
+        self._flat("cell_state")[cell] = SINGLE
+        self._flat("cell_single")[cell] = values
         if self._combine.last.size:
             self._flat("cell_last_t")[cell] = t[:, None]
             self._flat("cell_last_seq")[cell] = seq[:, None]
 
-    def _merge(self, cell: Slots, t: Times, seq: Times, values: NDArray[np.float64], usable: Mask) -> None:
+    def _merge(self, readings: "_Readings", state: NDArray[np.uint8]) -> None:
+        cell, t, seq, values = readings
+        self._spread(cell[state == SINGLE])
         totals, counts = self._flat("cell_total"), self._flat("cell_count")
         before, count = totals.take(cell, axis=0), counts.take(cell, axis=0)
-        total = before + values
-        many = count + usable
+        usable, new = ~np.isnan(values), self._summand(values)
+        total, many = before + new, count + usable
         columns = self._combine.max
         if columns.size:
             none, first = ~usable[:, columns], count[:, columns] == 0
-            old, new = before[:, columns], values[:, columns]
-            total[:, columns] = np.where(none, old, np.where(first, new, np.maximum(old, new)))
+            larger = np.where(first, new[:, columns], np.maximum(before[:, columns], new[:, columns]))
+            total[:, columns] = np.where(none, before[:, columns], larger)
             many[:, columns] = ~(none & first)
         columns = self._combine.last
         if columns.size:
-            newer = self._newer(cell, t, seq, usable[:, columns], count[:, columns] > 0)
-            total[:, columns] = np.where(newer, values[:, columns], before[:, columns])
-            many[:, columns] = newer | (count[:, columns] > 0)
+            held = count[:, columns] > 0
+            newer = self._newer(cell, t, seq, usable[:, columns], held)
+            total[:, columns] = np.where(newer, new[:, columns], before[:, columns])
+            many[:, columns] = newer | held
         totals[cell] = total
         counts[cell] = many
+
+    def _spread(self, cell: Slots) -> None:
+        """Move single samples to where several can be combined."""
+        if not cell.size:
+            return
+        single = self._flat("cell_single").take(cell, axis=0)
+        self._flat("cell_total")[cell] = self._summand(single)
+        self._flat("cell_count")[cell] = ~np.isnan(single)
+        self._flat("cell_state")[cell] = MANY
+
+    def _summand(self, values: Values) -> NDArray[np.float64]:
+        """(N, C) what a sample adds to the total: 0 where it says nothing."""
+        summand = np.where(np.isnan(values), np.float32(0), values).astype(np.float64)
+        summand[:, self._combine.rms] **= 2
+        return summand
 
     def _newer(self, cell: Slots, t: Times, seq: Times, usable: Mask, held: Mask) -> Mask:
         """Where a reading replaces the one held: later by device time, then by number, then by arrival."""
@@ -162,20 +207,23 @@ class OpenCells:
         seqs[cell] = np.where(newer, seq, old_seq)
         return newer
 
-    def _add_many(self, cell: Slots, t: Times, seq: Times, values: NDArray[np.float64], usable: Mask) -> None:
+    def _add_many(self, readings: "_Readings") -> None:
         """Cells occur many times: reading by reading, in the order of arrival."""
-        touched = self._flat("cell_touched")
-        fresh = np.unique(cell[~touched[cell]])
-        if fresh.size:
-            zeros = np.zeros((fresh.size, values.shape[1]))
-            none = np.full(fresh.size, np.iinfo(np.int64).min)
-            self._begin(fresh, none, none, zeros, zeros > 0)
+        states = self._flat("cell_state")
+        cells = np.unique(readings.cell)
+        new = cells[states[cells] == EMPTY]
+        self._begin(
+            _Readings(
+                new, np.zeros_like(new), np.zeros_like(new), np.full((new.size, self._channels), np.nan)
+            )
+        )
+        self._spread(cells[states[cells] == SINGLE])
+        usable, values = ~np.isnan(readings.values), self._summand(readings.values)
         for columns, at in ((self._combine.sum, self._sum_at), (self._combine.max, self._max_at)):
-            if columns.size:
-                sample, column = np.nonzero(usable[:, columns])
-                at(cell[sample] * values.shape[1] + columns[column], values[sample, columns[column]])
+            sample, column = np.nonzero(usable[:, columns])
+            at(readings.cell[sample] * self._channels + columns[column], values[sample, columns[column]])
         if self._combine.last.size:
-            self._last_at(cell, t, seq, values, usable)
+            self._last_at(readings)
 
     def _sum_at(self, index: Slots, values: NDArray[np.float64]) -> None:
         np.add.at(self._table["cell_total"].reshape(-1), index, values)
@@ -187,17 +235,28 @@ class OpenCells:
         np.maximum.at(total, index, values)
         count[index] = 1
 
-    def _last_at(self, cell: Slots, t: Times, seq: Times, values: NDArray[np.float64], usable: Mask) -> None:
+    def _last_at(self, readings: "_Readings") -> None:
         """Sorted by cell, time and number, the reading that counts is the last of its cell."""
-        order = np.lexsort((seq, t, cell))
+        order = np.lexsort((readings.seq, readings.t, readings.cell))
         for column in self._combine.last:
-            some = order[usable[order, column]]
-            latest = (
-                some[np.append(np.flatnonzero(np.diff(cell[some])), some.size - 1)] if some.size else some
-            )
-            only = np.zeros((latest.size, usable.shape[1]), np.bool_)
-            only[:, column] = True
-            self._merge(cell[latest], t[latest], seq[latest], np.where(only, values[latest], 0.0), only)
+            some = order[~np.isnan(readings.values[order, column])]
+            ends = np.append(readings.cell[some][1:] != readings.cell[some][:-1], True)[: some.size]
+            latest = readings.take(some[ends])
+            only = np.full_like(latest.values, np.nan)
+            only[:, column] = latest.values[:, column]
+            self._merge(latest._replace(values=only), np.full(len(only), MANY, np.uint8))
+
+
+class _Readings(NamedTuple):
+    """Samples by cell; values are NaN where there is no plausible reading."""
+
+    cell: Slots
+    t: Times
+    seq: Times
+    values: Values
+
+    def take(self, index: NDArray[np.intp] | Mask) -> "_Readings":
+        return _Readings(self.cell[index], self.t[index], self.seq[index], self.values[index])
 
 
 def _turns(slot: Slots, row: Times) -> list[NDArray[np.intp]] | None:

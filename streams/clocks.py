@@ -97,7 +97,10 @@ class DeviceClocks:
 
     def _newest_seq(self, samples: Samples, before: Times, groups: Groups) -> Times:
         """(N,) number of the device's newest sample once that sample has arrived, -1 where it has none."""
-        leader = np.maximum.accumulate(np.where(samples.t > before, np.arange(len(before)), -1))
+        leads = samples.t > before
+        if leads.all():
+            return samples.seq
+        leader = np.maximum.accumulate(np.where(leads, np.arange(len(before)), -1))
         known = self._table["newest_seq"][groups.slot][groups.of]
         return np.where(leader >= groups.start[groups.of], samples.seq[leader], known)
 

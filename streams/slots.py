@@ -4,6 +4,7 @@ Knows nothing about what the arrays mean.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,13 +56,12 @@ class SlotTable:
         """Bytes of array that one slot takes."""
         return sum(array.nbytes for array in self.arrays.values()) // self._capacity
 
-    def slots(self, devices: Iterable[str]) -> Slots:
+    def slots(self, devices: Sequence[str]) -> Slots:
         """The slots of `devices`; a device that has none gets an empty one."""
-        slot = self._slot
-        found = [slot.get(device, -1) for device in devices]
-        if -1 in found:
-            found = [self._seat(device) for device in devices]
-        return np.asarray(found, np.int64)
+        found = np.fromiter(map(self._slot.get, devices, repeat(-1)), np.int64, len(devices))
+        for index in np.flatnonzero(found < 0).tolist():
+            found[index] = self._seat(devices[index])
+        return found
 
     def items(self) -> list[tuple[str, int]]:
         """Every device with its slot."""

@@ -12,12 +12,10 @@ A device that comes back after more than a window of nothing starts anew, and so
 its last rows are given out, then its rows are empty again and count from one.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,19 +25,14 @@ from streams.blocks import SampleBlock, WindowBatch
 from streams.clocks import UNSEEN
 from streams.devices import DeviceProfile
 from streams.slots import Column, Groups, Slots, SlotTable
+from streams.snapshots import SnapshotError, layout, pack, unpack
 
 __all__ = ["SampleOutcome", "SnapshotError", "WindowStore"]
-
-SNAPSHOT_VERSION = 1
 
 _CHUNK = 1 << 15
 """Samples handled at once: bounds the memory of a large poll and keeps it in the cache."""
 _BATCH = 256
 """Windows handed out together at most."""
-
-
-class SnapshotError(Exception):
-    """A snapshot that can't be restored; the message says why and what to do."""
 
 
 class _Windows(NamedTuple):
@@ -110,7 +103,7 @@ class WindowStore:
         Raises:
             ValueError: the block is of another profile.
         """
-        if block.profile is not self.profile and _layout(block.profile) != _layout(self.profile):
+        if block.profile is not self.profile and layout(block.profile) != layout(self.profile):
             raise ValueError(
                 f"a block of {block.profile.type} doesn't fit the windows of {self.profile.type}"
             )
@@ -129,14 +122,10 @@ class WindowStore:
 
     def snapshot(self) -> bytes:
         """The whole state: what is restored from it goes on bit for bit like this store."""
-        arrays = {
-            name: (array.dtype.str, array.shape, array.tobytes())
-            for name, array in self._table.dump().items()
-        }
+        arrays = self._table.dump()
+        self._cells.blank_leftovers(arrays)
         counts = {outcome.value: count for outcome, count in self.counts.items()}
-        return msgspec.msgpack.encode(
-            _Snapshot(SNAPSHOT_VERSION, _digest(self.profile), self._table.devices, counts, arrays)
-        )
+        return pack(self.profile, self._table.devices, counts, arrays)
 
     @classmethod
     def restore(cls, profile: DeviceProfile, snapshot: bytes) -> "WindowStore":
@@ -145,15 +134,11 @@ class WindowStore:
         Raises:
             SnapshotError: the bytes are no snapshot, or one of another version or profile.
         """
-        saved = _decode(snapshot, profile)
+        saved = unpack(profile, snapshot)
         store = cls(profile, capacity=max(64, len(saved.devices)))
         store.counts.update({SampleOutcome(name): count for name, count in saved.counts.items()})
         try:
-            arrays = {
-                name: np.frombuffer(data, dtype).reshape(shape)
-                for name, (dtype, shape, data) in saved.arrays.items()
-            }
-            store._table.load(saved.devices, arrays)
+            store._table.load(saved.devices, saved.arrays())
         except (ValueError, TypeError) as error:
             raise SnapshotError(f"the snapshot of {profile.type} is damaged: {error}") from None
         return store
@@ -221,7 +206,7 @@ class WindowStore:
         scored = rows - self._table["first_row"][slot] >= self.profile.min_rows
         scored &= rows > UNSEEN + 1
         self._advance(slot[scored], rows[scored] - 1 + self.profile.window_rows)
-        self._table.clear(slot, ("cell_touched", "ring", "reached", "base", "first_row"))
+        self._table.clear(slot, ("cell_state", "ring", "reached", "base", "first_row"))
 
     def _final(self, newest: Times) -> Times:
         """Rows before this one are final."""
@@ -270,7 +255,8 @@ class WindowStore:
 
     def _give_out(self, slot: Slots, stop: Times, values: Values) -> None:
         mask = ~np.isnan(values)
-        full = mask.reshape(len(slot), -1).any(axis=1)
+        full: Mask = np.asarray(mask[:, -1].any(axis=1))
+        full[~full] = mask[~full].any(axis=(1, 2))
         if not full.all():
             slot, stop, values, mask = slot[full], stop[full], values[full], mask[full]
         if len(slot):
@@ -301,33 +287,6 @@ class WindowStore:
         )
 
 
-class _Snapshot(msgspec.Struct):
-    """What a snapshot holds; arrays by name as dtype, shape and bytes."""
-
-    version: int
-    profile: str
-    devices: list[str]
-    counts: dict[str, int]
-    arrays: dict[str, tuple[str, tuple[int, ...], bytes]]
-
-
-def _decode(snapshot: bytes, profile: DeviceProfile) -> _Snapshot:
-    try:
-        saved = msgspec.msgpack.decode(snapshot, type=_Snapshot)
-    except msgspec.DecodeError as error:
-        raise SnapshotError(f"this is no snapshot of windows: {error}") from None
-    if saved.version != SNAPSHOT_VERSION:
-        raise SnapshotError(
-            f"snapshot version {saved.version}, but this release reads {SNAPSHOT_VERSION}: start without it"
-        )
-    if saved.profile != _digest(profile):
-        raise SnapshotError(
-            f"the snapshot was taken with another profile than the {profile.type} of now (grid, window or channels "
-            "differ): start without it, devices are learnt anew"
-        )
-    return saved
-
-
 def _window_columns(profile: DeviceProfile) -> dict[str, Column]:
     return {
         "ring": Column((profile.window_rows, len(profile.channels)), np.float32, np.nan),
@@ -336,19 +295,6 @@ def _window_columns(profile: DeviceProfile) -> dict[str, Column]:
         "reached": Column((), np.int64, UNSEEN),  # row of the newest sample
         "seen": Column((), np.int64, UNSEEN),
     }
-
-
-def _layout(profile: DeviceProfile) -> dict[str, object]:
-    """The part of a profile on which cells and windows depend; titles and codes may change."""
-    channels = [
-        channel.model_dump(include={"name", "period_ms", "low", "high", "combine"})
-        for channel in profile.channels
-    ]
-    return profile.model_dump(exclude={"title", "silent_after_ms", "channels"}) | {"channels": channels}
-
-
-def _digest(profile: DeviceProfile) -> str:
-    return hashlib.sha256(msgspec.json.encode(_layout(profile), order="deterministic")).hexdigest()
 
 
 def _sorted(block: SampleBlock, slots: Slots) -> Iterator[Samples]:
