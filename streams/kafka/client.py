@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from aiokafka import conn, errors
+from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.kafka.config import KafkaConfig
 from streams.transport import TransportError
@@ -87,10 +88,14 @@ async def connection_problem(config: KafkaConfig) -> str | None:
         host, _, port = server.rpartition(":")
         try:
             connection = await conn.create_conn(host.strip("[]"), int(port), **arguments)
+            try:
+                # A port that wants a login lets us ask for its version, but nothing else.
+                await connection.send(MetadataRequest([]))
+            finally:
+                connection.close()
         except (errors.KafkaError, OSError) as error:  # TimeoutError is an OSError
             problems.append(f"{server} {_in_words(error, config)}")
         else:
-            connection.close()
             return None
     return "; ".join(problems)
 

@@ -50,19 +50,18 @@ def is_forbidden(error: BaseException | None) -> bool:
 
 
 async def put_down(consumer: AIOKafkaConsumer) -> None:
-    """End what a stop that was cut off left running; it would knock at the dead broker for ever."""
-    coordinator, fetcher = consumer._coordinator, consumer._fetcher  # noqa: SLF001 - no other way
-    if coordinator is not None:
-        for task in (
-            coordinator._coordination_task,  # noqa: SLF001 - no other way
-            coordinator._heartbeat_task,  # noqa: SLF001 - no other way
-            coordinator._commit_refresh_task,  # noqa: SLF001 - no other way
-        ):
-            if task is not None:
-                task.cancel()
-    if fetcher is not None:
-        await fetcher.close()
-    await consumer._client.close()  # noqa: SLF001 - no other way
+    """End what a stop that failed left running; it would knock at the dead broker for ever.
+
+    A stop fails, for instance, when a fetch waits for its next attempt. aiokafka has no other way than this.
+    """
+    coordinator, fetcher, client = consumer._coordinator, consumer._fetcher, consumer._client  # noqa: SLF001
+    names = ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
+    tasks = [getattr(coordinator, name, None) for name in names]
+    tasks += [getattr(fetcher, "_fetch_task", None), *getattr(fetcher, "_pending_tasks", ())]
+    for task in tasks:
+        if task is not None:
+            task.cancel()
+    await client.close()
 
 
 class Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

@@ -19,6 +19,8 @@ _log = logging.getLogger("attendant.kafka")
 
 _RETRY_S = 2.0
 """Between attempts to connect again."""
+_ASK_S = 3.0
+"""For a question that can be asked again; the loop that asks has other work."""
 
 
 def _ignore(_loss: DataLoss) -> None:
@@ -119,7 +121,7 @@ class KafkaSource:
         if consumer is None or not ours:
             return
         try:
-            await within(self._config, self._config.request_timeout_s, "commit", consumer.commit(ours))
+            await within(self._config, _ASK_S, "commit", consumer.commit(ours))
         except TransportError as error:
             if is_forbidden(error.__cause__):
                 raise
@@ -269,7 +271,7 @@ class KafkaSource:
         wanted = dict(self._unplaced)
         ask = known_offsets(consumer, wanted)
         try:
-            known = await within(self._config, self._config.request_timeout_s, "tell its offsets", ask)
+            known = await within(self._config, _ASK_S, "tell its offsets", ask)
         except TransportError as error:
             if is_forbidden(error.__cause__):
                 raise
@@ -345,7 +347,7 @@ class KafkaSource:
 
     async def _lag(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         ask = lag_of(consumer, self._ready)
-        return await within(self._config, self._config.request_timeout_s, "tell the lag", ask)
+        return await within(self._config, _ASK_S, "tell the lag", ask)
 
     # -- watching ----------------------------------------------------------------------------------
 
@@ -387,7 +389,7 @@ class KafkaSource:
 
     async def _reachable(self, consumer: AIOKafkaConsumer) -> bool:
         try:
-            await within(self._config, self._config.request_timeout_s, "answer", consumer.topics())
+            await within(self._config, _ASK_S, "answer", consumer.topics())
         except TransportError:
             return False
         return True

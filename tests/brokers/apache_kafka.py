@@ -197,6 +197,10 @@ class ApacheKafka:
             return False
         return True
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """SIGKILL: no goodbye to anybody, nothing flushed."""
         if self._process is not None:
@@ -234,9 +238,11 @@ listeners=PLAINTEXT://{plain},SASL_SSL://{sasl},SSL://{tls},CONTROLLER://{contro
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
 inter.broker.listener.name=PLAINTEXT
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{self.password}";
 ssl.keystore.type=PEM
 ssl.keystore.location={self.certificates.server}
 ssl.truststore.type=PEM
@@ -246,6 +252,8 @@ log.dirs={self._folder / "data"}
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=300
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=3
 transaction.state.log.replication.factor=1
