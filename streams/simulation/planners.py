@@ -12,6 +12,9 @@ from streams.simulation.plan import FaultPlan, LookalikePlan, ModeChange, Plan
 DAY_S = 86400.0
 QUIET_S = 120.0
 """Between two planned events of one device."""
+FIRST_ONSET_S, LAST_ONSET_S = 600.0, 1080.0
+"""A fleet's faults begin no earlier than this after its start and no later than this before its end."""
+EARLIEST_EVENT_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,50 +90,61 @@ def fleet_plan(
     """A fleet for the demo, deterministic in its arguments.
 
     Per type, `faults_per_type` devices get one fault each, all different, with onsets spread between 10
-    minutes and 18 minutes before the end; every device gets look-alikes, a faulty one only before its onset.
-    Devices are in treatment but for what look-alikes bring.
+    minutes after the start and 18 minutes before the end; a fault of the room shows on a second device of the
+    loop as well. Every device gets look-alikes, a faulty one only before its onset. Devices are in treatment
+    but for what look-alikes bring.
 
     Raises:
-        ValueError: more faulty devices than devices, or a run too short for a fault.
+        ValueError: more faulty devices than devices or faults, or a run too short for a fault.
     """
     if faults_per_type > devices_per_type:
         raise ValueError(f"{faults_per_type} faults a type do not fit {devices_per_type} devices a type")
-    first, last = 600.0, duration_s - 1080.0
-    if faults_per_type and last < first:
-        raise ValueError(f"a run of {duration_s:.0f} s is too short for faults; it takes 28 minutes")
+    if faults_per_type and duration_s < FIRST_ONSET_S + LAST_ONSET_S:
+        raise ValueError(
+            f"{duration_s:.0f} s are too short for faults; it takes {FIRST_ONSET_S + LAST_ONSET_S:.0f}"
+        )
     return [
         device
         for kind in types
-        for device in _group(kind, seed, duration_s, devices_per_type, faults_per_type, (first, last))
+        for device in _group(kind, seed, duration_s, devices_per_type, faults_per_type)
     ]
 
 
-def _group(
-    kind: str, seed: int, duration_s: float, devices: int, faulty: int, onsets: tuple[float, float]
-) -> list[PlannedDevice]:
+def _group(kind: str, seed: int, duration_s: float, devices: int, faulty: int) -> list[PlannedDevice]:
+    """The devices of one type: the faulty ones first."""
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), 0xF1EE])
     machine = machine_of(kind)
     prefix = "".join(word[0] for word in kind.split("-")).upper()
     serials = [f"{prefix}-{number:05d}" for number in rng.choice(90000, devices, replace=False) + 10000]
-    chosen = [
-        str(name) for name in rng.choice(sorted(machine.faults), min(faulty, len(machine.faults)), False)
-    ]
-    edges = np.linspace(*onsets, len(chosen) + 1) if chosen else np.empty(0)
-    starts = [float(rng.uniform(edges[k], edges[k + 1])) for k in range(len(chosen))]
-    rng.shuffle(starts)
+    faults = _spread_faults(list(machine.faults.values()), rng, duration_s, faulty)
+    shared = [fault for fault in faults if machine.faults[fault.name].loop][: devices - len(faults)]
+    planned: list[FaultPlan | None] = [*faults, *shared]
+    planned += [None] * (devices - len(planned))
+    # Every kind of look-alike comes up once before any comes up again.
     specs = list(machine.lookalikes.values())
-    picks = [specs[k] for k in rng.permutation(len(specs))]
+    wanted = [spec for _ in range(1 + 2 * devices // len(specs)) for spec in rng.permutation(np.array(specs))]
     fleet = []
-    for number, serial in enumerate(serials):
-        own = rng.permutation(len(picks))[:2] if number >= len(chosen) else rng.permutation(len(picks))[:1]
-        until = starts[number] - QUIET_S if number < len(chosen) else duration_s
-        events = _apart([_lookalike(picks[k], rng, 420.0, until) for k in own], [])
-        fits = tuple(e for e in events if e.start_s + e.duration_s <= until)
-        faults: tuple[FaultPlan, ...] = ()
-        if number < len(chosen):
-            faults = (_compressed(machine.faults[chosen[number]], rng, starts[number], duration_s),)
-        fleet.append(PlannedDevice(kind, serial, Plan(faults, fits)))
+    for serial, fault in zip(serials, planned, strict=True):
+        until = duration_s if fault is None else fault.onset_s - QUIET_S
+        fitting = [k for k, spec in enumerate(wanted) if EARLIEST_EVENT_S + spec.duration_s[0] < until]
+        own = [wanted[k] for k in fitting[: 2 if fault is None else 1]]
+        wanted = [spec for k, spec in enumerate(wanted) if k not in fitting[: len(own)]]
+        events = _apart([_lookalike(spec, rng, EARLIEST_EVENT_S, until) for spec in own], [])
+        fits = tuple(event for event in events if event.start_s + event.duration_s <= until)
+        fleet.append(PlannedDevice(kind, serial, Plan(() if fault is None else (fault,), fits)))
     return fleet
+
+
+def _spread_faults(
+    specs: list[FaultSpec], rng: np.random.Generator, duration_s: float, count: int
+) -> list[FaultPlan]:
+    """`count` different faults, their onsets one in each equal part of the time that has room for them."""
+    if count > len(specs):
+        raise ValueError(f"{count} different faults are wanted and {len(specs)} known")
+    chosen = [specs[k] for k in rng.choice(len(specs), count, replace=False)]
+    edges = np.linspace(FIRST_ONSET_S, duration_s - LAST_ONSET_S, count + 1)
+    onsets = [float(rng.uniform(edges[k], edges[k + 1])) for k in range(count)]
+    return [_compressed(spec, rng, onset, duration_s) for spec, onset in zip(chosen, onsets, strict=True)]
 
 
 def _compressed(

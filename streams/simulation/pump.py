@@ -99,15 +99,24 @@ class InfusionPump(Machine[PumpWorld]):
         "battery_time": 1, "battery_capacity": 1, "wifi_strength": 1,
     }  # fmt: skip
     spread: ClassVar[Mapping[str, float]] = {
-        "flow_current": 1.2, "vol_infused": 0.02, "vtbi_remaining": 0.01, "time_remaining": 1.0,
-        "line_pressure_down": 3.3, "line_pressure_up": 2.9, "air_bubble_volume": 0.6, "motor_current": 3.1,
-        "drive_position_error": 1.7, "battery_charge": 1.0, "battery_time": 15.0, "battery_capacity": 55.0,
+        "flow_current": 1.1,
+        "vol_infused": 0.017,
+        "vtbi_remaining": 0.01,
+        "time_remaining": 1.0,
+        "line_pressure_down": 2.9,
+        "line_pressure_up": 2.9,
+        "air_bubble_volume": 0.58,
+        "motor_current": 3.1,
+        "drive_position_error": 1.7,
+        "battery_charge": 1.0,
+        "battery_time": 15.0,
+        "battery_capacity": 54.0,
         "wifi_strength": 5.8,
-    }  # fmt: skip
+    }
 
     def begin(self, run: Run) -> PumpWorld:
         rng, noise, n, chosen = run.noise.rng("settings"), run.noise, run.n, run.plan.settings
-        flow_set = chosen.get("flow_set", round(float(np.exp(rng.uniform(np.log(8.0), np.log(250.0)))), 1))
+        flow_set = chosen.get("flow_set", round(float(np.exp(rng.uniform(np.log(8.0), np.log(220.0)))), 1))
         bag = chosen.get("bag_volume", float(rng.choice([250.0, 500.0, 1000.0])))
         return PumpWorld(
             n=n,
@@ -115,7 +124,7 @@ class InfusionPump(Machine[PumpWorld]):
             mode=mode_timeline(run, PumpMode, PumpMode.RUNNING),
             flow_set=np.full(n, flow_set),
             bolus_rate=np.zeros(n),
-            resistance=np.full(n, 0.1 * np.exp(0.3 * noise.patient("resistance"))),
+            resistance=np.full(n, 0.07 * np.exp(0.25 * noise.patient("resistance"))),
             p_patient=10.0 + 2.0 * noise.patient("vein") + noise.wander("vein", n, 1.0, 120.0),
             other_pump=np.zeros(n),
             on_battery=np.zeros(n, np.bool_),
@@ -135,7 +144,7 @@ class InfusionPump(Machine[PumpWorld]):
         strength = fault.strength
         match fault.name:
             case "downstream_occlusion":
-                world.closure += 6.0 * strength + 5.0 * strength**6  # at 1 the line is shut
+                world.closure += 6.5 * strength + 5.0 * strength**6  # at 1 the line is shut
             case "motor_wear":
                 world.wear += strength
             case "pressure_sensor_drift":
@@ -274,10 +283,10 @@ def _strain(world: PumpWorld, event: Event) -> None:
             world.p_patient += side * (6.0 + 9.0 * m) * pulse(n, a, b, 4.0)
         case "viscous_drug":
             world.bag_changes.append((a, a + 75))
-            world.resistance *= 1.0 + (0.4 + 0.9 * m) * pulse(n, a + 75, b)
+            world.resistance *= 1.0 + (0.3 + 0.7 * m) * pulse(n, a + 75, b)
         case "small_catheter":
             _pause(world, a, a + 60)
-            world.resistance *= 1.0 + (0.5 + 1.2 * m) * pulse(n, a + 60, b)
+            world.resistance *= 1.0 + (0.4 + 1.0 * m) * pulse(n, a + 60, b)
         case "second_pump":
             world.other_pump += (40.0 + 160.0 * m) * pulse(n, a, b, 3.0)
         case "wifi_replay":
