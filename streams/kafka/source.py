@@ -236,7 +236,8 @@ class KafkaSource:
 
     async def _on_assigned(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         """Restore, then place and resume. A failure is kept for `poll`, because aiokafka swallows it."""
-        if consumer is not self._consumer or self._listener is None:  # a client that was abandoned
+        # A client that was abandoned may still call, and one whose partitions we could not save goes on joining.
+        if consumer is not self._consumer or self._listener is None or self._failure is not None:
             return
         self._ready = frozenset()
         try:

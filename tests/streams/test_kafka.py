@@ -310,3 +310,53 @@ async def test_the_clients_dangerous_defaults_are_off(embedded_broker: EmbeddedT
     assert consumer._rebalance_timeout_ms > consumer._session_timeout_ms
     assert consumer._request_timeout_ms > consumer._rebalance_timeout_ms
     await consumer.stop()
+
+
+async def test_a_save_that_fails_in_a_rebalance_is_raised_by_poll(broker: Broker) -> None:
+    config, topic = broker.config(group=fresh("g")), fresh()
+    await ensure_topics(config, {topic: 2})
+
+    async def fail() -> None:
+        raise RuntimeError("disk full")
+
+    async with reading(config, topic, Desk(saving=fail)) as first:
+        await until(first, lambda: bool(first.assigned))
+        second = KafkaSource(config, [topic])
+        await second.start(Desk())
+        with pytest.raises(TransportError, match="could not save partitions: disk full"):
+            await drain(first, 1)
+        assert first.assigned == frozenset()
+        await second.stop()
+
+
+async def test_a_client_that_never_gets_into_the_group_is_built_anew_and_given_up(
+    embedded_broker: EmbeddedTestBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"session_timeout_ms": 1000, "rebalance_timeout_ms": 1000, "restore_timeout_s": 0.5}
+    config = embedded_broker.config(group=fresh("g"), stalled_after_s=0.3, **changes)
+    topic = fresh()
+    await ensure_topics(config, {topic: 1})
+    monkeypatch.setattr(AIOKafkaConsumer, "subscribe", lambda *_args, **_more: None)
+    async with reading(config, topic) as source:
+        with pytest.raises(TransportError, match=r"no partitions were assigned within 1\.3 s, also after"):
+            await drain(source, 1)
+        assert source.rebuilds == 1
+
+
+async def test_a_lost_connection_is_tried_again_until_it_has_lasted_too_long() -> None:
+    async with EmbeddedTestBroker() as mortal:
+        config, topic = mortal.config(group=fresh("g"), give_up_after_s=2.5, stop_timeout_s=1.0), fresh()
+        await ensure_topics(config, {topic: 1})
+        desk = Desk()
+        async with reading(config, topic, desk) as source:
+            await until(source, lambda: bool(source.assigned))
+            await mortal.stop()
+            assert source._consumer is not None
+            await source._rebuild(source._consumer, "a test")
+            assert desk.notes[-1] == "revoked 1"
+            assert list(await source.poll()) == []
+            assert not source.connected
+            assert await source.lag() == {}
+            await source.commit({TopicPartition(topic, 0): 1})
+            with pytest.raises(TransportError, match="refuses connections: no broker listens there"):
+                await drain(source, 1)
