@@ -204,7 +204,7 @@ class Service:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set; then save, hand over and end, street 1 first."""
         web = self.settings.web
-        access = Access(tokens=[token.get_secret_value() for token in web.tokens])
+        access = Access([token.get_secret_value() for token in web.tokens], web.protect_operations)
         app = create_app(
             self.outbox, self.pipeline, self.health, self.metrics, scorers=self.scorers, access=access
         )
@@ -257,7 +257,9 @@ class Service:
         backlog = await self.outbox.backlog()
         oldest = [row.oldest_ms for row in backlog if row.oldest_ms is not None]
         self.metrics.set_backlog(
-            {row.target: row.waiting for row in backlog}, min(oldest) / 1000 if oldest else None
+            {row.target: row.waiting for row in backlog},
+            min(oldest) / 1000 if oldest else None,
+            parked={row.target: row.parked for row in backlog},
         )
         counts = await self.outbox.counts()
         self.metrics.set_alerts({(count.severity, count.status): count.count for count in counts})

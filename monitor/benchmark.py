@@ -183,7 +183,7 @@ def _settings(kafka: KafkaConfig, folder: Path, topic: str) -> Settings:
     return Settings(
         kafka=kafka.model_copy(update={"group": f"bench-{topic}"}),
         telemetry=TelemetrySettings(topic=topic),
-        database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{folder / topic}.db")),
+        database=DatabaseSettings(url=SecretStr(f"sqlite:///{folder / topic}.db")),
         models=ModelSettings(device="cpu"),
         web=WebSettings(port=0),
     )

@@ -196,7 +196,7 @@ def alerts(
     url: Annotated[
         str, typer.Option(help="The running service.", envvar="ATTENDANT_URL")
     ] = "http://127.0.0.1:8080",
-    status: Annotated[str | None, typer.Option(help="firing, acknowledged or resolved.")] = None,
+    status: Annotated[str | None, typer.Option(help="open, acknowledged or resolved.")] = None,
     device: Annotated[str | None, typer.Option(help="Of this device only.")] = None,
     acknowledge: Annotated[
         str | None, typer.Option("--ack", help="Acknowledge this alert.", metavar="ID")

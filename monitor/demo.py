@@ -17,6 +17,7 @@ from rich.table import Table
 
 from monitor.app import Service, StartError, open_service
 from monitor.clock import StreamClock
+from monitor.logs import configure_logging
 from monitor.notifiers.kafka_topic import KafkaAlertsSettings
 from monitor.notifiers.webhook import WebhookSettings
 from monitor.player import play
@@ -58,6 +59,8 @@ def run_demo(options: DemoOptions, console: Console | None = None) -> Json:
     Raises:
         DemoError: it could not start.
     """
+    # The screen belongs to the demo; what goes wrong is still said.
+    configure_logging("warning", "console")
     try:
         return asyncio.run(Demo(options, console or Console()).run())
     except (ScenarioError, StartError, TransportError) as error:
@@ -228,10 +231,9 @@ def _after(row: Json) -> str:
 
 def _settings(bootstrap: str, folder: Path, receiver: WebhookReceiver, port: int, speed: float) -> Settings:
     return Settings(
-        # The embedded broker has no idempotent producer.
-        kafka=KafkaConfig(bootstrap_servers=bootstrap, idempotent=False),
+        kafka=KafkaConfig.embedded(bootstrap),
         telemetry=TelemetrySettings(create_topics=True),
-        database=DatabaseSettings(url=SecretStr(f"sqlite+aiosqlite:///{folder / 'attendant.db'}")),
+        database=DatabaseSettings(url=SecretStr(f"sqlite:///{folder}/attendant.db")),
         web=WebSettings(port=port),
         webhooks=(
             WebhookSettings(

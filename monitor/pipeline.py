@@ -24,7 +24,7 @@ from monitor.lanes import Lane, LaneRecipe, LaneStateError
 from monitor.metrics import CheckpointOutcome, Increase, Metrics, WindowSkip
 from monitor.outbox import Checkpoint, Outbox, OutboxUnavailableError, Recorded, StaleEpochError, Work
 from streams.blocks import WindowBatch
-from streams.records import Decoder, Rejection, rejected_headers
+from streams.records import Decoder, Rejection, rejected_message
 from streams.transport import Message, Sink, Source, TopicPartition
 
 LIGHT_STATE_BYTES = 1 << 20
@@ -189,7 +189,7 @@ class Pipeline:
             return
         self.metrics.count_rejected(Counter(rejection.reason for rejection in rejections))
         await self._rejected()
-        messages = [(r.message.key, r.message.value, rejected_headers(r)) for r in rejections]
+        messages = [rejected_message(rejection) for rejection in rejections]
         self._rejecting = asyncio.create_task(self.sink.send_many(self.settings.rejected_topic, messages))
 
     async def _rejected(self) -> None:

@@ -57,9 +57,9 @@ class TelemetrySettings(Section):
 
 
 class DatabaseSettings(Section):
-    """The outbox: `sqlite+aiosqlite:///file.db` or `postgresql+asyncpg://user@host/name`."""
+    """The outbox: `sqlite:///file.db` or `postgresql://user@host/name`."""
 
-    url: SecretStr = SecretStr("sqlite+aiosqlite:///attendant.db")
+    url: SecretStr = SecretStr("sqlite:///attendant.db")
     checkpoint_interval_s: Annotated[float, Field(gt=0, le=300)] = 5.0
     """How often the state of the windows is saved; a restart reads so much telemetry again."""
     retention_days: Annotated[float, Field(gt=0)] = 400.0
@@ -68,8 +68,8 @@ class DatabaseSettings(Section):
     @field_validator("url")
     @classmethod
     def _driver(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
-            raise ValueError("must start with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+        if not url.get_secret_value().startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
         return url
 
 
@@ -96,6 +96,8 @@ class WebSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     tokens: tuple[SecretStr, ...] = ()
     """Bearer tokens; with at least one, every `/api` route asks for it."""
+    protect_operations: bool = False
+    """Whether /metrics, /healthz and /readyz ask for it, too."""
 
     @field_validator("tokens")
     @classmethod
