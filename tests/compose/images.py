@@ -22,7 +22,7 @@ LOCAL_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 # Image without its tag: the recipe's folder, and how to ask the program inside for its version.
 STAND_INS = {
     "python": ("python", ["python3", "--version"]),
-    "apache/kafka": ("kafka", ["/opt/kafka/bin/kafka-topics.sh", "--version"]),
+    "apache/kafka": ("kafka", ["sh", "-c", "/opt/kafka/bin/kafka-topics.sh --version | tail -n 1"]),
     "postgres": ("postgres", ["postgres", "--version"]),
     "prom/prometheus": ("prometheus", ["/bin/prometheus", "--version"]),
     "prom/alertmanager": ("alertmanager", ["/bin/alertmanager", "--version"]),
@@ -100,9 +100,7 @@ def _stand_in(engine: Engine, name: str, cache: Path) -> Provided:
             shutil.copytree(_kafka_jars(cache), context / "libs")
         build(engine, name, context)
     said = engine.docker("run", "--rm", "--network", "none", "--entrypoint", version[0], name, *version[1:])
-    # Kafka's logging complains first that its container has no network.
-    lines = [line for line in said.splitlines() if line and " ERROR " not in line]
-    return Provided(name, lines[0] if lines else "unknown version")
+    return Provided(name, said.strip().partition("\n")[0] or "unknown version")
 
 
 def _kafka_jars(cache: Path) -> Path:

@@ -56,8 +56,6 @@ def _test(engine: Engine, cache: Path, hold: bool) -> int:
         tempfile.TemporaryDirectory(prefix="attendant-stack-") as folder,
         compose_stack(engine, TAG, FAULT_SETTINGS, Path(folder)) as stack,
     ):
-        with _step("up"):
-            stack.compose("up", "--detach", "--no-build", *SERVICES, timeout_s=600)
         failed = _check(stack)
         if hold and not failed:
             input(f"Ports: {stack.ports}. Enter takes the stack down. ")
@@ -75,17 +73,22 @@ def build_attendant(engine: Engine) -> None:
 
 
 def _check(stack: Stack) -> int:
-    """Run the checks in order; the first that fails ends it, because the later ones build on it."""
-    for name, check in CHECKS:
+    """Bring it up, run the checks in order; the first that fails ends it, because the later ones build on it."""
+    for name, check in [("up", _up), *CHECKS]:
         began = time.monotonic()
         try:
             seen = check(stack)
         except (CheckError, EngineError) as error:
-            print(f"FAILED    {name}: {error}")
+            print(f"FAILED    {name}: {error}", flush=True)
             _show_logs(stack)
             return 1
-        print(f"seen      {name}: {seen} ({time.monotonic() - began:.0f} s)")
+        print(f"seen      {name}: {seen} ({time.monotonic() - began:.0f} s)", flush=True)
     return 0
+
+
+def _up(stack: Stack) -> str:
+    stack.compose("up", "--detach", "--no-build", *SERVICES, timeout_s=600)
+    return f"{len(SERVICES)} services"
 
 
 def _show_logs(stack: Stack) -> None:

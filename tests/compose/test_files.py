@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from monitor.settings import load_settings
 from tests.compose.images import ROOT, STAND_INS, named_images
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -122,6 +123,24 @@ def test_the_build_backend_is_locked_to_the_version_of_the_project() -> None:
 
     assert all(f"{requirement} " in locked for requirement in project["build-system"]["requires"])
     assert "--hash=sha256:" in locked
+
+
+def test_the_settings_of_the_compose_file_are_good() -> None:
+    example = dict(
+        re.findall(r"^#?([A-Z_]+)=(.+)$", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+    )
+    example["WEBHOOK_SECRET"] = "whsec_" + "A" * 32
+    environment = {
+        name: re.sub(r"\$\{(\w+)[^}]*\}", lambda variable: example[variable[1]], value)
+        for name, value in SERVICES["attendant"]["environment"].items()
+        if name.startswith("ATTENDANT_")
+    }
+
+    settings = load_settings(ROOT / "dashboards/compose/attendant.toml", environment)
+
+    assert settings.webhooks[0].allow == ("receiver",)
+    assert settings.database.url.get_secret_value().startswith("postgresql")
+    assert settings.kafka_alerts is not None
 
 
 def test_prometheus_scrapes_the_service_that_the_compose_file_names() -> None:
