@@ -221,8 +221,8 @@ def swinging(
     """An oscillation on top: a valve that flutters, water in the tube."""
     t = np.arange(len(x)) * step
     height = rng.uniform(0.17, 0.5) * (s.high - s.low)
-    wave: Trace = height * np.sin(2 * np.pi * rng.uniform(0.8, 7.0) * t)
-    return x + wave, 1.2, ALWAYS
+    wave = np.sin(2 * np.pi * rng.uniform(0.8, 7.0) * t)
+    return np.asarray(x + height * wave, np.float64), 1.2, ALWAYS
 
 
 def ramping(
@@ -230,7 +230,7 @@ def ramping(
 ) -> tuple[Trace, float, float]:
     """Ramps one after the other that drop at once."""
     phase = (np.arange(len(x)) * step * rng.uniform(0.9, 3.0)) % 1.0
-    return s.low + (s.high - s.low) * rng.uniform(0.4, 1.2) * phase, 2.0, ALWAYS
+    return np.asarray(s.low + (s.high - s.low) * rng.uniform(0.4, 1.2) * phase, np.float64), 2.0, ALWAYS
 
 
 def inverted(

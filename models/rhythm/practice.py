@@ -106,12 +106,11 @@ def practice_trace(
     maker = _Maker(library, config, rng)
     onset = rng.uniform(*config.onset_s)
     end = onset + _log_uniform(rng, config.lasting_s)
-    if fault is None:
-        return maker.finish(maker.cycles(None, np.inf, np.inf), None, np.inf, np.inf)
-    if fault in SIGNAL_FAULTS:
-        return maker.finish(maker.cycles(None, np.inf, np.inf), fault, onset, end)
-    broken = CYCLE_FAULTS[fault](maker.setting, config.ranges, rng)
-    return maker.finish(maker.cycles(broken, onset, end), fault, onset, end)
+    broken = None
+    if fault is not None and fault not in SIGNAL_FAULTS:
+        broken = CYCLE_FAULTS[fault](maker.setting, config.ranges, rng)
+    trace, end = maker.cycles(broken, onset, end)
+    return maker.finish(trace, fault, onset, end)
 
 
 class _Maker:
@@ -135,21 +134,23 @@ class _Maker:
         self.position = (self.position + 1) % len(self.cycles_at_hand)
         return cycle
 
-    def cycles(self, fault: CycleFault | None, onset: float, end: float) -> Trace:
-        """(N,) cycles without noise; `truth` of a cycle fault is set on the way."""
+    def cycles(self, fault: CycleFault | None, onset: float, end: float) -> tuple[Trace, float]:
+        """(N,) cycles without noise, and when the last faulty one ended; sets `truth` on the way."""
         step, made, parts, ill = self.config.step_s, 0, [], 0
+        ended = end
         while made < self.n:
             t = made * step
             if fault is not None and onset <= t < end:
                 part, marks = fault(self._next(), self.setting, ill, end - t, step)
                 ill += 1
+                ended = max(end, t + len(part) * step)
                 for start, stop, label in marks:
-                    self.truth[round((t + start) / step) : max(round((t + stop) / step), 0)] = label
+                    self.truth[round((t + start) / step) : round((t + stop) / step)] = label
             else:
                 part = self._healthy_cycle()
             parts.append(part)
             made += len(part)
-        return np.concatenate(parts)[: self.n]
+        return np.concatenate(parts)[: self.n], ended
 
     def _healthy_cycle(self) -> Trace:
         """Operators turn knobs, loads change, and now and then a cycle comes early."""
