@@ -5,7 +5,6 @@
 
 import json
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -234,41 +233,53 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same model.")] = 0,
     budget: Annotated[
-        float, typer.Option(help="False alarms a device-day that the threshold allows.", min=0)
-    ] = 0.02,
-    epochs: Annotated[int | None, typer.Option(help="At most so many passes.", min=1)] = None,
+        float | None,
+        typer.Option(
+            help="False alarms a device-day that the threshold allows; one a month by default.", min=0
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     as_json: JsonOut = False,
 ) -> None:
-    """Fit a model to recordings without faults and write its artifact."""
-    _workshop(
-        lambda workshop: workshop.train_command(
+    """Fit a model to recordings of healthy devices and write its artifact."""
+    from monitor.workshop import WorkshopError, train_command
+
+    try:
+        outcome = train_command(
             recordings,
             device_type,
             out,
             profile_folders=profiles or [],
             seed=seed,
             budget=budget,
-            epochs=epochs,
+            steps=steps,
             device=device,
-        ),
-        as_json,
-    )
+        )
+    except WorkshopError as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(outcome, indent=2))
 
 
 @app.command()
 def evaluate(
     folders: Annotated[list[Path], typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")],
     seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
+    peers: Annotated[bool, typer.Option("--peers", help="Run the baselines beside it.")] = False,
+    vus_window: Annotated[int | None, typer.Option(help="Largest window of VUS, in rows.", min=1)] = None,
     report: ReportFile = None,
 ) -> None:
     """Train on `split == train`, score `split == test`, and measure detection and causes."""
-    chosen = (
-        [int(seed) for seed in seeds.split(",")] if all(s.strip().isdigit() for s in seeds.split(",")) else []
-    )
-    if not chosen:
+    from monitor.evaluating import EvaluateError, evaluate_command
+
+    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
         fail(f"--seeds takes whole numbers separated by commas, not {seeds!r}")
-    _workshop(lambda workshop: workshop.evaluate_command(folders, seeds=chosen, report=report), as_json=False)
+    chosen = [int(seed) for seed in seeds.split(",")]
+    try:
+        evaluate_command(folders, seeds=chosen, report=report, peers=peers, vus_window=vus_window)
+    except EvaluateError as error:
+        fail(str(error))
 
 
 @app.command()
@@ -283,17 +294,6 @@ def bench(
     figures = run_benchmark(samples=samples, devices=devices)
     if report is not None:
         report.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
-
-
-def _workshop(command: Callable[[Any], object], as_json: bool) -> None:
-    from monitor import workshop
-
-    try:
-        outcome = command(workshop)
-    except workshop.WorkshopError as error:
-        fail(str(error))
-    if as_json:
-        typer.echo(json.dumps(outcome, indent=2))
 
 
 def _settings(config: Path | None) -> Any:
