@@ -197,7 +197,10 @@ async def test_two_members_share_the_partitions_and_the_second_leaves_them_to_th
     await true(lambda: len(first.assigned) == len(second.assigned) == 3)
     assert here.held.isdisjoint(there.held)
     assert here.notes == ["assigned 6", "restored", "revoked 6", "assigned 3", "restored"]
-    await send(config, topic, [b"%d" % i for i in range(600)], key=None)
+    sink = KafkaSink(config)
+    await sink.start()
+    await sink.send_many(topic, [(b"%d" % i, b"%d" % i, ()) for i in range(600)])
+    await sink.stop()
     await true(lambda: len(got) + len(also) >= 600)
     assert {m.partition for m in got}.isdisjoint({m.partition for m in also})
     await end(polling[1])
