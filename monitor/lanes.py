@@ -17,6 +17,7 @@ from monitor.alerts import AlertBook, AlertEvent, DeviceInfo, LinkSettings
 from monitor.findings import Finding, Judge, JudgeSettings, Silence, SilenceSettings, SnapshotError, Standing
 from streams.blocks import SampleBlock, WindowBatch
 from streams.devices import DeviceProfile
+from streams.windows import SnapshotError as WindowSnapshotError
 from streams.windows import WindowStore
 
 STATE_VERSION = 1
@@ -152,7 +153,7 @@ class Lane:
             }
             self.silence = Silence.restore(recipe.silent_after_ms(), recipe.silence, state.silence)
             self.book.restore(state.book)
-        except (msgspec.MsgspecError, SnapshotError) as error:
+        except (msgspec.MsgspecError, SnapshotError, WindowSnapshotError) as error:
             raise LaneStateError(str(error)) from None
 
 
