@@ -77,6 +77,12 @@ def retrieved(task: "asyncio.Future[Any]") -> None:
         task.exception()
 
 
+async def explained(config: KafkaConfig, error: TransportError) -> TransportError:
+    """`error` of a failed start with its cause in words, where a second look finds one."""
+    problem = await connection_problem(config)
+    return TransportError(f"Kafka: {problem}") if problem else error
+
+
 async def connection_problem(config: KafkaConfig) -> str | None:
     """Try each server once more and say in words what is wrong, or None where one lets us in.
 

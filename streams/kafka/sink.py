@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from streams.kafka.client import client_arguments, connection_problem, retrieved, within
+from streams.kafka.client import client_arguments, explained, retrieved, within
 from streams.kafka.config import Compression, KafkaConfig
 from streams.transport import TransportError
 
@@ -49,7 +49,7 @@ class KafkaSink:
             await within(config, config.connect_timeout_s, "let us in", producer.start())
         except TransportError as error:
             await self._close(producer)
-            raise TransportError(f"Kafka: {await connection_problem(config) or error.reason}") from error
+            raise await _explained(config, error) from error
         except BaseException:
             await self._close(producer)
             raise
@@ -128,6 +128,14 @@ class KafkaSink:
             await within(
                 self._config, self._config.stop_timeout_s, "close connections", producer.client.close()
             )
+
+
+async def _explained(config: KafkaConfig, error: TransportError) -> TransportError:
+    said = await explained(config, error)
+    if said is error and config.idempotent:
+        # Old and small brokers refuse, without words, to number a producer.
+        return TransportError(f"{error.reason}; does it know idempotent producers (setting `idempotent`)?")
+    return said
 
 
 def _batched(

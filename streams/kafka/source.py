@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, errors
 
-from streams.kafka.client import connection_problem, one_line, retrieved, within
+from streams.kafka.client import explained, one_line, retrieved, within
 from streams.kafka.config import KafkaConfig
 from streams.kafka.consumer import Rebalance, is_forbidden, new_consumer, put_down, theirs
 from streams.kafka.offsets import DataLoss, first_offset, known_offsets, lag_of
@@ -163,7 +163,7 @@ class KafkaSource:
         except BaseException as error:
             await self._close(consumer)
             if isinstance(error, TransportError) and error.__cause__ is not None:
-                raise TransportError(f"Kafka: {await connection_problem(config) or error.reason}") from error
+                raise await explained(config, error) from error
             raise
         self._consumer = consumer
         self._joined = False

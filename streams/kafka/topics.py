@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from streams.kafka.client import client_arguments, connection_problem, within
+from streams.kafka.client import client_arguments, explained, within
 from streams.kafka.config import KafkaConfig
 from streams.transport import TransportError
 
@@ -23,7 +23,7 @@ async def ensure_topics(config: KafkaConfig, partitions: Mapping[str, int]) -> N
         try:
             await within(config, config.connect_timeout_s, "let us in", admin.start())
         except TransportError as error:
-            raise TransportError(f"Kafka: {await connection_problem(config) or error.reason}") from error
+            raise await explained(config, error) from error
         copies = config.replication_factor
         if copies is None:
             cluster = admin.describe_cluster()

@@ -363,3 +363,10 @@ async def test_a_lost_connection_is_tried_again_until_it_has_lasted_too_long() -
             await source.commit({TopicPartition(topic, 0): 1})
             with pytest.raises(TransportError, match="refuses connections: no broker listens there"):
                 await drain(source, 1)
+
+
+async def test_a_broker_that_cannot_drop_repeats_is_named_as_such(
+    embedded_broker: EmbeddedTestBroker,
+) -> None:
+    with pytest.raises(TransportError, match="does it know idempotent producers"):
+        await KafkaSink(embedded_broker.config(idempotent=True)).start()
