@@ -196,7 +196,7 @@ class _Lane:
             await self._handler(job)
         except OutboxUnavailableError as error:
             # The attempt is not written down; its lease runs out and the same bytes go again.
-            self._log.warning("an attempt could not be noted", reason=error.reason, event=job.event_id)
+            self._log.warning("an attempt could not be noted", reason=error.reason, delivery=job.id)
         except asyncio.CancelledError:
             await self._outbox.release(job, self._clock())
             raise

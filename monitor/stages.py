@@ -115,7 +115,7 @@ class Receipt:
             target=job.target,
             outcome=answer.outcome.value,
             detail=answer.detail,
-            event=job.type,
+            type=job.type,
             alert=str(job.alert_id),
             attempt=job.tries + 1,
             next_try=None if answer.next_try_ms is None else moment(answer.next_try_ms).isoformat(),

@@ -23,18 +23,26 @@ def postgres_server() -> Iterator[Postgres]:
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """An empty database of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'attendant.db'}"
-        return
-    server: Postgres = request.getfixturevalue("postgres_server")
+@pytest.fixture
+async def postgres_url(postgres_server: Postgres) -> AsyncIterator[str]:
+    """An empty PostgreSQL database."""
     name = f"test_{uuid.uuid4().hex}"
-    admin = await asyncpg.connect(server.url)
+    admin = await asyncpg.connect(postgres_server.url)
     await admin.execute(f'CREATE DATABASE "{name}"')
     await admin.close()
-    yield f"{server.url.rpartition('/')[0]}/{name}"
-    admin = await asyncpg.connect(server.url)
+    yield f"{postgres_server.url.rpartition('/')[0]}/{name}"
+    admin = await asyncpg.connect(postgres_server.url)
     await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     await admin.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'attendant.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url"))

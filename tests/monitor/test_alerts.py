@@ -28,38 +28,10 @@ from monitor.findings import (
     SITE,
     Action,
     Evidence,
-    Finding,
     Kind,
-    Reason,
-    Severity,
     SnapshotError,
 )
-from tests.monitor.worlds import MODEL, PUMP, START
-
-PROFILES = {PUMP.type: PUMP}
-EVIDENCE = (
-    Evidence("line_pressure_down", 0.62, 0.7, 0.54, 412.3, 351.2, 1),
-    Evidence("motor_current", 0.3, 0.2, 0.4, 118.0, 100.0, 1),
-    Evidence("flow_current", 0.08, 0.1, 0.06, float("nan"), float("nan"), 0),
-)
-
-
-def finding(action: Action = Action.OPEN, at: int = START + 30_000, **changes: object) -> Finding:
-    fields: dict[str, object] = {
-        "kind": Kind.FAULT,
-        "action": action,
-        "reason": Reason.OPENED,
-        "severity": Severity.WARNING,
-        "device": "SN-1042",
-        "device_type": PUMP.type,
-        "started_t": START,
-        "at_t": at,
-        "anomaly": 1.6,
-        "peak": 1.8,
-        "evidence": EVIDENCE,
-        "model": MODEL,
-    }
-    return Finding(**(fields | changes))  # type: ignore[arg-type] # fields by name, changed by a test
+from tests.monitor.worlds import MODEL, PROFILES, PUMP, START, finding
 
 
 def opened(book: AlertBook, **changes: object) -> AlertEvent:

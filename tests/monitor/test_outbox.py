@@ -13,8 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from pydantic import ValidationError
 from sqlalchemy import column, table, text
 
-from monitor.alerts import Alert, AlertBook, AlertEvent, EventType, Status, body
-from monitor.findings import Action, Severity
+from monitor.alerts import Alert, AlertEvent, EventType, Status, body
+from monitor.findings import Severity
 from monitor.outbox import (
     Checkpoint,
     InvalidCursorError,
@@ -34,25 +34,11 @@ from monitor.outbox.database import Database
 from monitor.outbox.schema import VERSION_TABLE, metadata
 from streams.transport import TopicPartition
 from tests.databases import Postgres
-from tests.monitor.test_alerts import PROFILES, finding
-from tests.monitor.worlds import START
+from tests.monitor.worlds import START, story
 
 P0, P1 = TopicPartition("telemetry", 0), TopicPartition("telemetry", 1)
 NOW = START + 60_000
 OK = Settlement(JobState.DELIVERED, "delivered", 200, duration_ms=12)
-
-
-def story(
-    device: str = "SN-1", started: int = START, steps: int = 3, resolved: bool = True
-) -> list[AlertEvent]:
-    """One alert from beginning to end."""
-    book, last = AlertBook(PROFILES), Action.RESOLVE if resolved else Action.UPDATE
-    actions = [Action.OPEN, *[Action.UPDATE] * (steps - 2), last][:steps]
-    events = [
-        book.apply(finding(action, started + 1000 * i, device=device, started_t=started))
-        for i, action in enumerate(actions)
-    ]
-    return [event for event in events if event]
 
 
 @asynccontextmanager

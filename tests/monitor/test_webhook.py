@@ -28,8 +28,7 @@ from monitor.notifiers.webhook import WebhookNotifier, WebhookSettings, answer_o
 from monitor.outbox import Job
 from streams.transport import TransportError
 from tests.monitor.receivers import drip, endpoint, hang, new_secret, receiver, reset
-from tests.monitor.test_outbox import story
-from tests.monitor.worlds import START
+from tests.monitor.worlds import START, story
 
 
 def now_ms() -> int:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.scoring import ModelIdentity, Score
-from monitor.findings import Finding, Judge, JudgeSettings
+from monitor.alerts import AlertBook, AlertEvent
+from monitor.findings import Action, Evidence, Finding, Judge, JudgeSettings, Kind, Reason, Severity
 from streams.blocks import WindowBatch
 from streams.devices import Channel, DeviceProfile
 
@@ -92,3 +93,42 @@ def play(judge: Judge, anomalies: Sequence[float], device: str = "P-1", first: i
 
 def new_judge(**settings: float) -> Judge:
     return Judge(PUMP, MODEL, JudgeSettings.model_validate(settings))
+
+
+PROFILES = {PUMP.type: PUMP}
+EVIDENCE = (
+    Evidence("line_pressure_down", 0.62, 0.7, 0.54, 412.3, 351.2, 1),
+    Evidence("motor_current", 0.3, 0.2, 0.4, 118.0, 100.0, 1),
+    Evidence("flow_current", 0.08, 0.1, 0.06, float("nan"), float("nan"), 0),
+)
+
+
+def finding(action: Action = Action.OPEN, at: int = START + 30_000, **changes: object) -> Finding:
+    fields: dict[str, object] = {
+        "kind": Kind.FAULT,
+        "action": action,
+        "reason": Reason.OPENED,
+        "severity": Severity.WARNING,
+        "device": "SN-1042",
+        "device_type": PUMP.type,
+        "started_t": START,
+        "at_t": at,
+        "anomaly": 1.6,
+        "peak": 1.8,
+        "evidence": EVIDENCE,
+        "model": MODEL,
+    }
+    return Finding(**(fields | changes))  # type: ignore[arg-type] # fields by name, changed by a test
+
+
+def story(
+    device: str = "SN-1", started: int = START, steps: int = 3, resolved: bool = True
+) -> list[AlertEvent]:
+    """One alert from beginning to end."""
+    book, last = AlertBook(PROFILES), Action.RESOLVE if resolved else Action.UPDATE
+    actions = [Action.OPEN, *[Action.UPDATE] * (steps - 2), last][:steps]
+    events = [
+        book.apply(finding(action, started + 1000 * i, device=device, started_t=started))
+        for i, action in enumerate(actions)
+    ]
+    return [event for event in events if event]
