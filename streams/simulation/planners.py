@@ -33,16 +33,19 @@ def random_plan(
     *,
     rate: float = 1.0,
     mode_rate: float = 1.0,
+    least_per_day: float = 0.0,
     faults: tuple[FaultPlan, ...] = (),
 ) -> Plan:
     """A fault-free time with look-alikes, `rate` times as often as usual, and with the operator's pauses.
 
+    For training, `least_per_day` lifts the rare kinds of look-alike to so many a day.
     `mode_rate` 0 leaves the device in treatment but for the modes that look-alikes bring; `faults` are added.
     """
     specs = machine_of(device_type).lookalikes.values()
     wanted: list[LookalikePlan] = []
     for spec in specs:
-        count = int(rng.poisson(spec.per_day * rate * duration_s / DAY_S))
+        per_day = max(spec.per_day * rate, least_per_day)
+        count = int(rng.poisson(per_day * duration_s / DAY_S))
         wanted += [_lookalike(spec, rng, 0.0, duration_s) for _ in range(count)]
     modes = _pauses(device_type, rng, duration_s, mode_rate)
     busy = [(change.at_s - QUIET_S, change.at_s + 900.0) for change in modes]

@@ -87,6 +87,15 @@ def test_a_random_day_has_no_fault_and_about_the_usual_number_of_lookalikes(kind
 
 
 @pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_rare_lookalikes_can_be_made_frequent_for_training(kind: str) -> None:
+    plans = [
+        random_plan(kind, np.random.default_rng(seed), 2 * HOUR, least_per_day=24.0, mode_rate=0.0)
+        for seed in range(30)
+    ]
+    assert {e.name for plan in plans for e in plan.lookalikes} == set(lookalike_specs(kind))
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
 def test_a_benchmark_plan_holds_the_asked_fault_after_some_quiet_time(kind: str) -> None:
     for name in fault_specs(kind):
         plan = fault_plan(kind, name, np.random.default_rng(3), HOUR, rate=20.0)
