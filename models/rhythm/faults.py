@@ -78,7 +78,7 @@ def high_peak(setting: Setting, ranges: "Ranges", rng: np.random.Generator) -> C
 def low_peak(setting: Setting, ranges: "Ranges", rng: np.random.Generator) -> CycleFault:
     """Shallow cycles."""
     high = setting.low + (setting.high - setting.low) * rng.uniform(0.1, 0.78)
-    lasting = high < 22.0 / 23.5 * (ranges.low[0] + ranges.swing[0])
+    lasting = high < 0.94 * (ranges.low[0] + ranges.swing[0])
 
     def make(cycle: Cycle, s: Setting, before: int, _left: float, step: float) -> tuple[Trace, list[Mark]]:
         part = play_cycle(cycle, s, rng, step, high=high)
@@ -101,7 +101,7 @@ def low_base(setting: Setting, ranges: "Ranges", rng: np.random.Generator) -> Cy
 
 def high_base(setting: Setting, ranges: "Ranges", rng: np.random.Generator) -> CycleFault:
     """The lower level climbs: what came in does not all go out."""
-    low = setting.low + rng.uniform(5.0, 14.0)
+    low = setting.low + rng.uniform(*ranges.climb)
     lasting = low > 1.15 * ranges.low[1]
 
     def make(cycle: Cycle, s: Setting, before: int, _left: float, step: float) -> tuple[Trace, list[Mark]]:
@@ -178,7 +178,7 @@ def flat(
     x: Trace, s: Setting, r: "Ranges", rng: np.random.Generator, _step: float
 ) -> tuple[Trace, float, float]:
     """One level, most often a lost one, and no cycle."""
-    level = rng.uniform(0.0, 8.0) if rng.random() < 0.5 else rng.uniform(0.0, s.high)
+    level = rng.uniform(*r.lost) if rng.random() < 0.5 else rng.uniform(0.0, s.high)
     return np.full_like(x, level), _still_shows(level, s, r), ALWAYS
 
 
@@ -190,27 +190,31 @@ def frozen(
 
 
 def collapsed(
-    x: Trace, s: Setting, _r: "Ranges", rng: np.random.Generator, _step: float
+    x: Trace, s: Setting, r: "Ranges", rng: np.random.Generator, _step: float
 ) -> tuple[Trace, float, float]:
     """Nearly all pressure is lost; a rest of the cycles goes on."""
     rest = rng.uniform(0.0, 0.45) * rng.uniform(0.6, 1.0)
-    return rng.uniform(1.0, 7.0) + rest * (x - s.low), 1.0, ALWAYS
+    return rng.uniform(r.lost[0] + 1.0, r.lost[1] - 1.0) + rest * (x - s.low), 1.0, ALWAYS
 
 
 def leaking(
-    x: Trace, _s: Setting, _r: "Ranges", rng: np.random.Generator, step: float
+    x: Trace, _s: Setting, r: "Ranges", rng: np.random.Generator, step: float
 ) -> tuple[Trace, float, float]:
     """A leak that grows."""
     kept = 1 - np.arange(len(x)) * step / rng.uniform(4, 18) * rng.uniform(0.5, 1.0)
     kept = np.clip(kept, rng.uniform(0.05, 0.5), 1.0)
-    return rng.uniform(2.0, 6.0) * (1 - kept) + x * kept, _first_s(kept < 0.64, step) + 1.0, ALWAYS
+    return (
+        rng.uniform(0.25, 0.75) * r.lost[1] * (1 - kept) + x * kept,
+        _first_s(kept < 0.64, step) + 1.0,
+        ALWAYS,
+    )
 
 
 def blocked(
-    x: Trace, _s: Setting, _r: "Ranges", rng: np.random.Generator, step: float
+    x: Trace, _s: Setting, r: "Ranges", rng: np.random.Generator, step: float
 ) -> tuple[Trace, float, float]:
     """The pressure climbs to a ceiling and stays."""
-    ceiling = rng.uniform(48.0, 75.0)
+    ceiling = rng.uniform(*r.ceiling)
     climb = np.minimum(np.arange(len(x)) * step / rng.uniform(0.2, 1.5), 1.0)
     return np.minimum(x[0] + (ceiling - x[0]) * climb, ceiling), 1.5, ALWAYS
 
@@ -241,36 +245,40 @@ def inverted(
 
 
 def wandering(
-    x: Trace, _s: Setting, _r: "Ranges", rng: np.random.Generator, step: float
+    x: Trace, _s: Setting, r: "Ranges", rng: np.random.Generator, step: float
 ) -> tuple[Trace, float, float]:
     """The zero of the sensor wanders off."""
     walk = np.cumsum(rng.normal(size=len(x))) * rng.uniform(1.5, 5.0) * np.sqrt(step)
-    return x + walk, _first_s(np.abs(walk) > 9.0, step) + 0.8, 6.0
+    return x + walk, _first_s(np.abs(walk) > 1.5 * r.shift[0], step) + 0.8, 6.0
 
 
 def shifted(
-    x: Trace, s: Setting, _r: "Ranges", rng: np.random.Generator, _step: float
+    x: Trace, s: Setting, r: "Ranges", rng: np.random.Generator, _step: float
 ) -> tuple[Trace, float, float]:
     """Everything too high or too low by the same amount."""
-    by = rng.choice([-1.0, 1.0]) * rng.uniform(6.0, 14.0)
-    return x + by, 1.0 + 0.5 * s.period_s, 6.0 if 6.5 < s.low + by < 18 else ALWAYS
+    by = rng.choice([-1.0, 1.0]) * rng.uniform(*r.shift)
+    return x + by, 1.0 + 0.5 * s.period_s, 6.0 if r.low[0] < s.low + by < r.low[1] + 2 else ALWAYS
 
 
 def scaled(
-    x: Trace, s: Setting, _r: "Ranges", rng: np.random.Generator, _step: float
+    x: Trace, s: Setting, r: "Ranges", rng: np.random.Generator, _step: float
 ) -> tuple[Trace, float, float]:
     """Everything too large or too small by the same factor."""
     by = rng.uniform(0.3, 0.74) if rng.random() < 0.5 else rng.uniform(1.3, 2.0)
-    return x * by, s.period_s + 0.3, 6.0 if 23 < s.high * by < 49 else ALWAYS
+    return (
+        x * by,
+        s.period_s + 0.3,
+        6.0 if r.low[0] + r.swing[0] < s.high * by < r.low[1] + r.swing[1] else ALWAYS,
+    )
 
 
 def spotted(
-    x: Trace, _s: Setting, _r: "Ranges", rng: np.random.Generator, step: float
+    x: Trace, _s: Setting, r: "Ranges", rng: np.random.Generator, step: float
 ) -> tuple[Trace, float, float]:
     """Bursts of readings that have nothing to do with the cycle."""
     x = x.copy()
     for start in range(0, len(x), round(rng.uniform(0.25, 0.9) / step)):
-        x[start : start + round(rng.uniform(0.03, 0.12) / step)] = rng.uniform(0.0, 70.0)
+        x[start : start + round(rng.uniform(0.03, 0.12) / step)] = rng.uniform(0.0, r.ceiling[1])
     return x, 1.5, ALWAYS
 
 

@@ -40,6 +40,14 @@ class Ranges:
     slowest_s: float = 4.45
     quickest_s: float = 1.15
     """A period beyond these is a fault whatever went before."""
+    lost: tuple[float, float] = (0.0, 8.0)
+    """Where the level goes when nothing holds it."""
+    ceiling: tuple[float, float] = (48.0, 75.0)
+    """Where it ends when nothing lets it out."""
+    climb: tuple[float, float] = (5.0, 14.0)
+    """How far a lower level rises that is at fault."""
+    shift: tuple[float, float] = (6.0, 14.0)
+    """How far off a sensor is that is at fault."""
     outside: tuple[float, float] = (-2.0, 90.0)
     """What the sensor can show."""
 

@@ -14,8 +14,8 @@ from models.scoring import ModelIdentity, Score
 
 CHUNK = 16
 """Windows a pass of the network; always exactly so many."""
-RECENT = 0.35
-"""The weight of a reading falls by e over this part of the window: about a cycle, so that its phase averages out."""
+RECENT = 0.15
+"""The weight of a reading falls by e over this part of the window, in `observed` and in `expected`."""
 
 
 class RhythmScorer:

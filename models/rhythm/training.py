@@ -5,7 +5,7 @@ was not trained on, for the stated budget of false alarms, and never on a record
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +54,9 @@ class RhythmTraining:
     calibration_traces: int = 400
     budget: float = 5.0
     """False alarms a day of practice, which is restless: knobs are turned and loads change every few cycles."""
+    certainty: tuple[float, float] = (0.97, 0.99)
+    """A window is anomalous from a probability of a fault between these two; where, the budget says. Practice cannot
+    know every harmless oddity, and its far tail is too thin to ask for more than the upper one."""
     rule: AlarmRule = field(default_factory=AlarmRule)
     faults: tuple[str, ...] = field(default_factory=fault_names)
 
@@ -164,6 +167,8 @@ def calibrate(
         off.append(np.abs(score.observed - score.expected)[:, 0])
     windows_a_day = 86_400_000 / (config.grid_ms * config.stride_rows)
     threshold = fit_threshold(statistics, windows_a_day, config.budget, config.rule)
+    low, high = (float(np.log(p / (1 - p))) for p in config.certainty)
+    threshold = replace(threshold, limit=(min(max(threshold.limit[0], low), high),))
     return threshold, float(np.quantile(np.concatenate(off), 0.99))
 
 

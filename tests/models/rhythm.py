@@ -14,7 +14,9 @@ SMALL = RhythmTraining(
     practice=PracticeConfig(length_s=20.0, onset_s=(6.0, 10.0)),
     min_rows=32,
     traces=150,
-    epochs=3,
+    epochs=12,
+    batch=64,
+    certainty=(0.6, 0.9),
     calibration_traces=20,
 )
 
