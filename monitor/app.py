@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from monitor.pipeline import Observers, Pipeline, PipelineSettings
 from monitor.settings import SHIPPED_MODELS, Settings
 from monitor.web import Access, ListenError, create_app, serve
 from streams.devices import DeviceProfile, ProfileError, load_profiles
-from streams.kafka import KafkaSink, KafkaSource, ensure_topics
+from streams.kafka import DataLoss, KafkaSink, KafkaSource, ensure_topics
 from streams.records import Decoder
 from streams.transport import TransportError
 
@@ -98,7 +98,7 @@ async def open_service(
         observers = observers or Observers()
         observers.recorded = dispatcher.wake
         pipeline = Pipeline(
-            source=KafkaSource(settings.kafka, [settings.telemetry.topic]),
+            source=KafkaSource(settings.kafka, [settings.telemetry.topic], on_data_loss=_losses(metrics)),
             sink=sink,
             decoder=Decoder(profiles),
             inference=inference,
@@ -120,6 +120,18 @@ async def open_service(
             observers=observers,
         )
         yield Service(settings, pipeline, outbox, dispatcher, metrics, scorers)
+
+
+def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:
+    """Messages that nobody will ever read are counted and said aloud, never skipped in silence."""
+    log = structlog.get_logger(component="kafka")
+
+    def tell(loss: DataLoss) -> None:
+        metrics.count_data_loss(loss.cause)
+        log.error("telemetry was lost", partition=loss.partition.partition, cause=loss.cause.value,
+                  wanted=loss.wanted, resumed=loss.resumed)  # fmt: skip
+
+    return tell
 
 
 def _load(settings: Settings) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer]]:

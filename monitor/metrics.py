@@ -31,6 +31,7 @@ from monitor.alerts import EventType, Status
 from monitor.findings import Reason, Severity
 from monitor.fleet import DeviceStatus
 from monitor.notifiers.base import Outcome
+from streams.kafka import LossCause
 from streams.records import RejectReason
 from streams.transport import TopicPartition
 from streams.windows import SampleOutcome
@@ -173,6 +174,9 @@ class Metrics:
         self.rejected = self._counter(
             "rejected", "Messages rejected, by the reason given to their sender.", "reason"
         )
+        self.data_losses = self._counter(
+            "data_losses", "Jumps over messages that nobody will ever read.", "cause"
+        )
         self.samples = self._counter(
             "samples", "Samples by what became of them in their device's window.", "outcome"
         )
@@ -257,6 +261,7 @@ class Metrics:
         closed: tuple[tuple[Counter | Gauge, type[StrEnum]], ...] = (
             (self.rejected, RejectReason),
             (self.samples, SampleOutcome),
+            (self.data_losses, LossCause),
             (self.windows_skipped, WindowSkip),
             (self.decisions, Reason),
             (self.checkpoints, CheckpointOutcome),
@@ -302,6 +307,10 @@ class Metrics:
     def count_rejected(self, reasons: Mapping[str, int]) -> None:
         """Rejections by `RejectReason`."""
         _add(self.rejected, reasons)
+
+    def count_data_loss(self, cause: str) -> None:
+        """Messages were jumped over, by `LossCause`."""
+        self.data_losses.labels(cause).inc()
 
     def count_samples(self, outcomes: Mapping[str, int]) -> None:
         """Samples by `SampleOutcome`."""

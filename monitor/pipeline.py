@@ -25,7 +25,7 @@ from monitor.metrics import CheckpointOutcome, Increase, Metrics, WindowSkip
 from monitor.outbox import Checkpoint, Outbox, OutboxUnavailableError, Recorded, StaleEpochError, Work
 from streams.blocks import WindowBatch
 from streams.records import Decoder, Rejection, rejected_message
-from streams.transport import Message, Sink, Source, TopicPartition
+from streams.transport import Message, Sink, Source, TopicPartition, TransportError
 
 LIGHT_STATE_BYTES = 1 << 20
 """Up to this size the memory of a partition is written along with every alert; above, at the interval alone. A replay
@@ -33,7 +33,7 @@ from an older offset makes the same alerts again, with the same ids, so this is 
 TEND_EVERY_S = 1.0
 """Silence is looked for, and gauges are set, so often."""
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Waits between attempts to reach the database; the last one repeats."""
+"""Waits between attempts to reach the database or the broker; the last one repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,20 @@ class Pipeline:
         self.metrics.count_rejected(Counter(rejection.reason for rejection in rejections))
         await self._rejected()
         messages = [rejected_message(rejection) for rejection in rejections]
-        self._rejecting = asyncio.create_task(self.sink.send_many(self.settings.rejected_topic, messages))
+        self._rejecting = asyncio.create_task(self._set_aside(messages), name="rejected telemetry")
+
+    async def _set_aside(
+        self, messages: Sequence[tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]]
+    ) -> None:
+        """Send rejects, however long the broker is away: nothing is committed before they are there."""
+        attempt = 0
+        while True:
+            try:
+                return await self.sink.send_many(self.settings.rejected_topic, messages)
+            except TransportError as error:
+                self._log.warning("rejected telemetry cannot be set aside", reason=error.reason)
+            await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+            attempt += 1
 
     async def _rejected(self) -> None:
         """Wait until all rejects so far are with the broker; only then may their offsets be committed."""

@@ -1,0 +1,84 @@
+"""The command line: answers at once, explains itself, and says what is wrong in one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
+COMMANDS = ("run", "demo", "simulate", "replay", "train", "evaluate", "bench", "check-config", "alerts")
+
+
+def attendant(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "monitor.cli", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"COLUMNS": "200", "PATH": "/usr/bin"}
+    )
+
+
+def test_help_names_every_command_and_imports_nothing_heavy() -> None:
+    heavy = "torch", "aiokafka", "pandas", "sqlalchemy", "scipy", "pyarrow", "fastapi"
+    script = (
+        "import sys\nsys.argv = ['attendant', '--help']\nfrom monitor.cli import main\n"
+        f"try: main()\nexcept SystemExit: print('HEAVY', [m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "HEAVY []" in done.stdout, done.stdout + done.stderr
+    assert [command for command in COMMANDS if command not in done.stdout] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    done = attendant(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+    assert len(done.stdout.split()) > 20
+
+
+def test_an_unknown_device_type_names_those_there_are(tmp_path: Path) -> None:
+    done = attendant("simulate", "--type", "toaster", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "no device type toaster; there are" in done.stderr
+    assert "infusion-pump" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_catalogue_of_faults_is_listed() -> None:
+    done = attendant("simulate", "--type", "infusion-pump", "--fault", "list")
+    assert done.returncode == 0, done.stderr
+    assert "downstream_occlusion" in done.stdout
+    assert "look-alike" in done.stdout
+
+
+def test_simulated_recordings_come_with_their_truth(tmp_path: Path) -> None:
+    arguments = [
+        "--type",
+        "infusion-pump",
+        "--devices",
+        "2",
+        "--hours",
+        "0.5",
+        "--seed",
+        "5",
+        "--out",
+        str(tmp_path),
+    ]
+    done = attendant("simulate", *arguments, "--fault", "downstream_occlusion")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*.parquet"))) == 2
+    assert len(list(tmp_path.glob("*.rootcause.json"))) == 2
+
+
+def test_no_service_there_is_said_in_one_line() -> None:
+    done = attendant("alerts", "--url", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "is it running" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_recording_that_is_not_there_is_said_in_one_line() -> None:
+    done = attendant("replay", "/nonexistent.parquet")
+    assert done.returncode == 2
+    assert "/nonexistent.parquet" in done.stderr
+    assert "Traceback" not in done.stderr
