@@ -103,7 +103,7 @@ class InfusionPump(Machine[PumpWorld]):
         "vol_infused": 0.017,
         "vtbi_remaining": 0.01,
         "time_remaining": 1.0,
-        "line_pressure_down": 2.9,
+        "line_pressure_down": 2.8,
         "line_pressure_up": 2.9,
         "air_bubble_volume": 0.58,
         "motor_current": 3.1,
@@ -124,7 +124,7 @@ class InfusionPump(Machine[PumpWorld]):
             mode=mode_timeline(run, PumpMode, PumpMode.RUNNING),
             flow_set=np.full(n, flow_set),
             bolus_rate=np.zeros(n),
-            resistance=np.full(n, 0.07 * np.exp(0.25 * noise.patient("resistance"))),
+            resistance=np.full(n, 0.055 * np.exp(0.25 * noise.patient("resistance"))),
             p_patient=10.0 + 2.0 * noise.patient("vein") + noise.wander("vein", n, 1.0, 120.0),
             other_pump=np.zeros(n),
             on_battery=np.zeros(n, np.bool_),
@@ -144,7 +144,7 @@ class InfusionPump(Machine[PumpWorld]):
         strength = fault.strength
         match fault.name:
             case "downstream_occlusion":
-                world.closure += 6.5 * strength + 5.0 * strength**6  # at 1 the line is shut
+                world.closure += 6.8 * strength + 5.0 * strength**6  # at 1 the line is shut
             case "motor_wear":
                 world.wear += strength
             case "pressure_sensor_drift":

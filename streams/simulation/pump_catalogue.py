@@ -35,6 +35,8 @@ FAULTS: Mapping[str, FaultSpec] = {
             ramp_s=7 * DAY,
             lead_s=None,
             demo_ramp_s=(300.0, 900.0),
+            # Below this a drift hides among patients and catheters for most flows.
+            demo_severity=(0.85, 1.0),
         ),
         FaultSpec(
             name="air_sensor_soiling",
