@@ -136,7 +136,7 @@ def _run(machine: Machine[Any], plan: Plan, noise: Noise, n: int) -> Run:
 def _event(event: LookalikePlan, noise: Noise, n: int) -> Event:
     start = min(n, max(0, round(event.start_s)))
     stop = min(n, max(start, round(event.start_s + event.duration_s)))
-    return Event(event.name, start, stop, event.magnitude, noise.rng(f"event:{event.name}:{start}"))
+    return Event(event.name, start, stop, event.magnitude, noise)
 
 
 def _sign(fault: FaultPlan, noise: Noise) -> int:
@@ -181,9 +181,8 @@ def _fault_truth(
     end = run.n if fault.end_s is None else min(run.n, round(fault.end_s))
     end = min(end, play.cleared.get(fault.name, end))
     own = [second for second, name in play.alarms if onset <= second and (second, name) not in healthy.alarms]
-    # After the device's own alarm it stands still: what the fault did is what was to be seen before.
-    until = min([end, *own])
-    found = effects(profile, play.channels, healthy.channels, machine.spread, (onset, max(until, onset + 1)))
+    until = max(onset + 1, min(end, _reaction(profile, play, healthy, onset)))
+    found = effects(profile, play.channels, healthy.channels, machine.spread, (onset, until))
     return FaultTruth(
         name=fault.name,
         severity=fault.severity,
@@ -193,6 +192,15 @@ def _fault_truth(
         channels=ranked(found),
         effects=found,
     )
+
+
+def _reaction(profile: DeviceProfile, play: Play, healthy: Play, onset: int) -> int:
+    """Second at which device or staff react to the fault by a state or setting; what follows is no longer it."""
+    explained = [channel.name for channel in profile.channels if channel.role in ("setting", "state")]
+    apart = np.any(
+        [play.channels[name][onset:] != healthy.channels[name][onset:] for name in explained], axis=0
+    )
+    return onset + int(np.argmax(apart)) if apart.any() else len(play.mode)
 
 
 def _sample(machine: Machine[Any], profile: DeviceProfile, play: Play, key: str) -> NDArray[np.float32]:

@@ -185,6 +185,7 @@ class Haemodialysis(Machine[DialysisWorld]):
         qb_set = np.select(
             [treating, np.isin(mode, (DialysisMode.PRETX, DialysisMode.POSTTX))], [world.qb_set, 150.0], 0.0
         )
+        qb_set = np.where(world.pump_stopped, 0.0, qb_set)
         flow_set = np.select([mode == DialysisMode.IDL, mode == DialysisMode.POSTTX], [0.0, 300.0], 500.0)
         hot = mode == DialysisMode.DIS
         settings = {
@@ -263,8 +264,9 @@ def _disturb(world: DialysisWorld, event: Event) -> None:
     a, b, m, n = event.start, event.stop, event.magnitude, world.n
     match event.name:
         case "needle_change":
-            side = event.rng.choice([-0.6, 1.0])
-            art, ven = event.rng.uniform(0.5, 1.0, 2)
+            rng = event.rng()
+            side = rng.choice([-0.6, 1.0])
+            art, ven = rng.uniform(0.5, 1.0, 2)
             world.r_art *= 1.0 + side * art * (0.06 + 0.20 * m) * pulse(n, a, b, 3.0)
             world.r_ven *= 1.0 + side * ven * (0.06 + 0.20 * m) * pulse(n, a, b, 3.0)
         case "arm_moved":
@@ -283,7 +285,7 @@ def _steps(setting: Array, event: Event, offsets: Array, step: float) -> None:
 def _blood(world: DialysisWorld, qb_set: Array, treating: NDArray[np.bool_]) -> dict[str, Array]:
     """Extracorporeal circuit: pressures follow the flow that the rollers really move."""
     noise, n = world.noise, world.n
-    wanted = np.where(world.single_needle & treating, 0.55 * qb_set, qb_set) * ~world.pump_stopped
+    wanted = np.where(world.single_needle & treating, 0.55 * qb_set, qb_set)
     true = lag(wanted * (1.0 + 0.010 * noise.unit("rollers")) * (1.0 - world.roller_wear), 3.0)
     stroke = np.where(world.single_needle & treating, np.sin(2.0 * np.pi * np.arange(n) / 13.0), 0.0)
     access = np.where(treating, 1.0, 0.25)

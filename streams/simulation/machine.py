@@ -31,7 +31,11 @@ class Event:
     start: int
     stop: int
     magnitude: float
-    rng: np.random.Generator
+    noise: Noise
+
+    def rng(self) -> np.random.Generator:
+        """A fresh generator for the event's own choices: the same in every play of the run."""
+        return self.noise.rng(f"event:{self.name}:{self.start}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ def _strain(world: PumpWorld, event: Event) -> None:
     a, b, m, n = event.start, event.stop, event.magnitude, world.n
     match event.name:
         case "arm_raised":
-            side = event.rng.choice([-1.0, 1.0])
+            side = event.rng().choice([-1.0, 1.0])
             world.p_patient += side * (6.0 + 9.0 * m) * pulse(n, a, b, 4.0)
         case "viscous_drug":
             world.bag_changes.append((a, a + 75))
@@ -301,8 +301,9 @@ def _pause(world: PumpWorld, start: int, stop: int) -> None:
 def _titrate(world: PumpWorld, event: Event) -> None:
     steps = 2 + round(3 * event.magnitude)
     times = np.linspace(event.start, event.stop, steps, endpoint=False).astype(int)
+    rng = event.rng()
     for second in times:
-        factor = np.exp(event.rng.uniform(-1.0, 1.0) * (0.2 + 0.5 * event.magnitude))
+        factor = np.exp(rng.uniform(-1.0, 1.0) * (0.2 + 0.5 * event.magnitude))
         world.flow_set[second:] = np.clip(np.round(world.flow_set[second] * factor, 1), 2.0, 400.0)
 
 

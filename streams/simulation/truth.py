@@ -89,7 +89,7 @@ def effects(
     """
     grid_s = max(1, profile.grid_ms // 1000)
     first = (between[0] + between[1]) // 2 // grid_s
-    last = max(first + 1, -(-between[1] // grid_s))
+    last = max(first + 1, between[1] // grid_s)
     found = {}
     for channel in profile.channels:
         if channel.role in ("setting", "state"):

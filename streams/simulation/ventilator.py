@@ -252,8 +252,9 @@ def _change_settings(world: VentilatorWorld, event: Event) -> None:
         case "mode_change":
             world.pressure_control[a:b] = ~world.pressure_control[a:b]
         case "setting_change":
-            chosen = event.rng.permutation(4)[: 1 + round(2 * m)]
-            up = event.rng.choice([-1.0, 1.0], 4)
+            rng = event.rng()
+            chosen = rng.permutation(4)[: 1 + round(2 * m)]
+            up = rng.choice([-1.0, 1.0], 4)
             if 0 in chosen:
                 world.vt_set[a:b] = np.clip(world.vt_set[a:b] + up[0] * 40.0, 300.0, 600.0)
                 world.p_insp_set[a:b] += up[0] * 1.0

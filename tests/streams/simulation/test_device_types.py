@@ -100,9 +100,19 @@ def test_nothing_of_a_fault_is_seen_before_its_onset(kind: str, fault: str) -> N
     assert np.array_equal(one_fault(kind, fault).values[:600], healthy.values[:600], equal_nan=True)
 
 
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_the_comparison_without_the_fault_has_the_same_normal_events(kind: str) -> None:
+    for fault in fault_specs(kind):
+        for k, event in enumerate(lookalike_specs(kind)):
+            events = (LookalikePlan(event, 120.0, 200.0, 0.3 + 0.05 * k),)
+            plan = Plan((FaultPlan(fault, 600.0, 0.0, ramp_s=60.0),), events)
+            effects = simulate(kind, "U-1", 5, START_MS, 900, plan).truth.faults[0].effects
+            assert set(effects.values()) == {0.0}, (fault, event)
+
+
 @pytest.mark.parametrize(("kind", "fault"), FAULTS)
 def test_a_fault_is_stronger_at_higher_severity_and_absent_at_none(kind: str, fault: str) -> None:
-    first = one_fault(kind, fault, severity=0.9).truth.faults[0].channels[0]
+    first = fault_specs(kind)[fault].channels[0]
     sizes = [one_fault(kind, fault, severity=s).truth.faults[0].effects[first] for s in (0.0, 0.3, 0.6)]
     assert sizes[0] == 0.0
     assert sizes[0] < sizes[1] < sizes[2]
