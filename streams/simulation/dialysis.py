@@ -164,7 +164,7 @@ class Haemodialysis(Machine[DialysisWorld]):
         effects = {
             "conductivity_cell_scaling": ("cell_scale", -0.06),
             "proportioning_pump_wear": ("pump_wear", 1.0),
-            "heater_degradation": ("heater_loss", 0.65),
+            "heater_degradation": ("heater_loss", 0.72),
             "temperature_sensor_drift": ("ntc_error", 2.5 * fault.sign),
             "blood_pump_wear": ("roller_wear", 0.35),
             "balancing_leak": ("balance_leak", 320.0 * fault.sign),
