@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.compose.checks import CHECKS, FAULT_SETTINGS
 from tests.compose.engine import Engine, EngineError, container_engine
 from tests.compose.images import ROOT, Provided, build, provide
-from tests.compose.stack import CheckError, Stack, compose_stack
+from tests.compose.stack import BrokenError, CheckError, Stack, compose_stack
 
 CACHE = ROOT / ".cache" / "compose"
 TAG = "compose-test"
@@ -78,7 +78,7 @@ def _check(stack: Stack) -> int:
         began = time.monotonic()
         try:
             seen = check(stack)
-        except (CheckError, EngineError) as error:
+        except (CheckError, BrokenError, EngineError) as error:
             print(f"FAILED    {name}: {error}", flush=True)
             _show_logs(stack)
             return 1

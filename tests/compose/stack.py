@@ -23,7 +23,11 @@ T = TypeVar("T")
 
 
 class CheckError(Exception):
-    """Something that was to be seen was not."""
+    """Something that was to be seen was not, or not yet."""
+
+
+class BrokenError(Exception):
+    """Something has gone wrong that no waiting mends."""
 
 
 @dataclass(frozen=True)
