@@ -44,8 +44,12 @@ lock: install  ## Resolve the dependencies again and write requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra demo --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 
-zoo: install  ## Simulate the training fleets and train the shipped models again
-	$(BIN)/python -m models.zoo
+ZOO := infusion-pump icu-ventilator haemodialysis
+zoo: install  ## Simulate the training fleets and train the shipped models again (an hour)
+	for type in $(ZOO); do \
+		$(BIN)/attendant simulate --type $$type --devices 384 --hours 3 --lookalikes 3 --seed 100 --out .cache/zoo/$$type && \
+		$(BIN)/attendant train .cache/zoo/$$type --type $$type --out models/zoo/$$type || exit 1; \
+	done
 
 compose-test: install  ## Build the image, bring the stack up, send a fault and see its alert
 	tests/compose/run.sh

@@ -139,6 +139,7 @@ def simulate(
         list[str] | None, typer.Option(help="Inject this fault (may be given again); `list` shows them.")
     ] = None,
     severity: Annotated[float, typer.Option(help="Of the faults, 0 to 1.", min=0, max=1)] = 0.7,
+    lookalikes: Annotated[float, typer.Option(help="Harmless events, times as often as usual.", min=0)] = 1.0,
     out: Annotated[
         Path | None, typer.Option(help="Write labelled recordings into this folder.", metavar="DIR")
     ] = None,
@@ -151,7 +152,7 @@ def simulate(
     """Simulated devices with faults and harmless look-alikes: as recordings, or live into Kafka."""
     from monitor.simulating import SimulateError, SimulateOptions, simulate_to_folder, simulate_to_kafka
 
-    options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity)
+    options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity, lookalikes)
     if (out is None) == (kafka is None) and fault != ["list"]:
         fail("give either --out DIR or --kafka HOST:PORT")
     try:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.artifacts import Manifest
+from models.loading import choose_device
 from models.rhythm.artifacts import save_rhythm
 from models.rhythm.cycles import Cycle, cut_cycles, even_trace
 from models.rhythm.training import RhythmTraining, fit
@@ -80,7 +80,7 @@ def healthy_spans(t_s: NDArray[np.float64], label: NDArray[Any]) -> list[tuple[i
 
 def train_rhythm(
     recordings: Sequence[tuple[str, Recording]], profile: DeviceProfile, out: Path, *, seed: int, version: str,
-    now: datetime, device: torch.device | None = None, config: RhythmTraining | None = None,
+    now: datetime, device: str = "cpu", config: RhythmTraining | None = None,
     extra: dict[str, Any] | None = None, progress: Callable[[str], None] = lambda _line: None,
 ) -> Manifest:  # fmt: skip
     """Learn from named recordings and write the artifact.
@@ -100,7 +100,7 @@ def train_rhythm(
     }
     if not library:
         raise RhythmError("no recording holds healthy cycles of " + channel)
-    fitted = fit(library, config, seed, device, progress)
+    fitted = fit(library, config, seed, choose_device(device), progress)
     learnt = {name: sum(len(cycles) for cycles in stretches) for name, stretches in library.items()}
     return save_rhythm(
         out, fitted, config, name=profile.type, version=version, channel=channel, created=now.isoformat(),

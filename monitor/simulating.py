@@ -28,6 +28,7 @@ from streams.recordings import (
 from streams.records import FRAME
 from streams.simulation import (
     DEVICE_TYPES,
+    Arrivals,
     Plan,
     Simulation,
     fault_plan,
@@ -56,6 +57,8 @@ class SimulateOptions:
     seed: int
     faults: tuple[str, ...]
     severity: float
+    lookalikes: float = 1.0
+    """Times as often as usual; more for training, where a rare one must have been seen."""
 
     def check(self) -> None:
         """Raises SimulateError where the type or a fault is unknown."""
@@ -88,9 +91,11 @@ class SimulateOptions:
 
     def _plan(self, rng: np.random.Generator, number: int, duration_s: float) -> Plan:
         if not self.faults:
-            return random_plan(self.device_type, rng, duration_s)
+            return random_plan(self.device_type, rng, duration_s, rate=self.lookalikes)
         fault = self.faults[number % len(self.faults)]
-        return fault_plan(self.device_type, fault, rng, duration_s, severity=self.severity, rate=1.0)
+        return fault_plan(
+            self.device_type, fault, rng, duration_s, severity=self.severity, rate=self.lookalikes
+        )
 
 
 def simulate_to_folder(options: SimulateOptions, folder: Path) -> None:
@@ -105,33 +110,34 @@ def simulate_to_folder(options: SimulateOptions, folder: Path) -> None:
         with Progress(*COLUMNS) as progress:
             task = progress.add_task(f"simulating {options.device_type}", total=options.devices)
             for run in options.runs(_start_ms()):
-                write_recording(to_recording(run), folder / f"{run.device}.parquet")
+                write_recording(
+                    to_recording(run, observe(run, options.seed)), folder / f"{run.device}.parquet"
+                )
                 progress.advance(task)
     except OSError as error:
         raise SimulateError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
-def to_recording(run: Simulation) -> Recording:
-    """What a device reported, with its labels; rows without any reading are left out."""
-    kept = np.asarray(~np.isnan(run.values).all(axis=1))
-    names = run.fault_names()
+def to_recording(run: Simulation, sent: Arrivals) -> Recording:
+    """What arrived of a device, in the order of its time stamps and without repeats, with its labels."""
+    _, first = np.unique(sent.seq, return_index=True)
+    order = first[np.argsort(sent.t_ms[first], kind="stable")]
+    rows = np.searchsorted(run.seq, sent.seq[order])
+    names = np.array(run.fault_names(), dtype=object)[rows]
     return Recording(
         series=run.device,
         channels=run.profile.names,
-        t_ms=run.t[kept].astype(np.float64),
-        values=run.values[kept],
-        test=np.full(int(kept.sum()), bool(run.truth.faults)),
-        label=run.label[kept] != 0,
-        segments=tuple(_segments(run, kept)),
-        fault=tuple(name for name, keep in zip(names, kept, strict=True) if keep)
-        if run.truth.faults
-        else None,
+        t_ms=sent.t_ms[order].astype(np.float64),
+        values=sent.values[order],
+        test=np.full(len(order), bool(run.truth.faults)),
+        label=run.label[rows] != 0,
+        segments=tuple(_segments(run, run.t[rows])),
+        fault=tuple(names) if run.truth.faults else None,
         metadata={"device_type": run.profile.type, "source": "attendant simulate"},
     )
 
 
-def _segments(run: Simulation, kept: NDArray[np.bool_]) -> Iterator[Segment]:
-    t = run.t[kept]
+def _segments(run: Simulation, t: NDArray[np.int64]) -> Iterator[Segment]:
     for fault in run.truth.faults:
         start, end = np.searchsorted(t, [fault.onset_ms, fault.end_ms])
         if end > start:

@@ -201,6 +201,6 @@ def _train_cycles(
             seed=seed,
             version=version,
             now=datetime.now(UTC),
-            device=choose_device(device),
+            device=device,
             progress=status.update,
         )
