@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 
 from models.artifacts import ArtifactError, load_artifact, read_manifest
+from models.calibration import AlarmRule
 from models.rhythm.artifacts import KIND as RHYTHM
 from models.rhythm.artifacts import load_rhythm
 from models.scoring import Scorer
 
-__all__ = ["ArtifactError", "choose_device", "load_scorer"]
+__all__ = ["ArtifactError", "alarm_rule", "choose_device", "load_scorer"]
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
@@ -24,6 +25,16 @@ def choose_device(wanted: str = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f'there is no {wanted} on this machine; models.device = "auto" takes what there is')
     return device
+
+
+def alarm_rule(folder: Path) -> AlarmRule:
+    """The k of n that the threshold of an artifact was fitted for; another rule makes another number of alarms.
+
+    Raises:
+        ArtifactError: with what is wrong.
+    """
+    threshold = read_manifest(folder).threshold
+    return AlarmRule(threshold.k, threshold.n)
 
 
 def load_scorer(folder: Path, device: str = "auto") -> Scorer:

@@ -80,7 +80,7 @@ async def open_service(
     """
     log = structlog.get_logger(component="start")
     async with AsyncExitStack() as stack:
-        profiles, scorers = await asyncio.to_thread(_load, settings)
+        profiles, scorers, rules = await asyncio.to_thread(_load, settings)
         for scorer in scorers.values():
             log.info("model loaded", type=scorer.identity.name, version=scorer.identity.version)
         metrics = Metrics.of_process(device_types=profiles, notifiers=_targets(settings))
@@ -107,7 +107,7 @@ async def open_service(
             recipe=LaneRecipe(
                 profiles=profiles,
                 models={kind: scorer.identity for kind, scorer in scorers.items()},
-                judge=settings.judge,
+                judges={kind: settings.judge.fitted_for(k, n) for kind, (k, n) in rules.items()},
                 silence=settings.silence,
                 links=settings.links,
                 directory=settings.directory(),
@@ -134,23 +134,29 @@ def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:
     return tell
 
 
-def _load(settings: Settings) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer]]:
-    """Profiles and models; torch is imported here, off the event loop."""
+def _load(
+    settings: Settings,
+) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, tuple[int, int]]]:
+    """Profiles, models, and the k of n that each model was fitted for; torch is imported here, off the event loop."""
     loading = importlib.import_module("models.loading")
     try:
         profiles = load_profiles(settings.models.profile_folders)
     except ProfileError as error:
         raise StartError(f"device profile {error.file} cannot be used", error.problems) from None
     scorers: dict[str, Scorer] = {}
+    rules: dict[str, tuple[int, int]] = {}
     for folder in (SHIPPED_MODELS, *settings.models.folders):
         for manifest in sorted(folder.glob("**/manifest.json")):
             try:
                 scorer = loading.load_scorer(manifest.parent, settings.models.device)
+                rule = loading.alarm_rule(manifest.parent)
             except (loading.ArtifactError, ValueError) as error:
                 raise StartError("a trained model cannot be used", [str(error)]) from None
             _check_fit(manifest.parent, scorer, profiles)
-            scorers[scorer.identity.name] = scorer
-    return profiles, scorers
+            scorers[scorer.identity.name], rules[scorer.identity.name] = scorer, (rule.k, rule.n)
+    device = loading.choose_device(settings.models.device)
+    structlog.get_logger(component="start").info("scoring", device=str(device), types=sorted(scorers))
+    return profiles, scorers, rules
 
 
 def _check_fit(folder: Path, scorer: Scorer, profiles: Mapping[str, DeviceProfile]) -> None:

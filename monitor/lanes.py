@@ -46,7 +46,8 @@ class LaneRecipe:
 
     profiles: Mapping[str, DeviceProfile]
     models: Mapping[str, ModelIdentity]
-    judge: JudgeSettings
+    judges: Mapping[str, JudgeSettings]
+    """Device type → when its anomalous windows become an alert: a threshold is fitted for one rule."""
     silence: SilenceSettings
     links: LinkSettings = field(default_factory=LinkSettings)
     directory: Mapping[str, DeviceInfo] = field(default_factory=dict)
@@ -89,7 +90,9 @@ class Lane:
         kind = batch.profile.type
         judge = self._judges.get(kind)
         if judge is None:
-            judge = self._judges[kind] = Judge(batch.profile, self._recipe.models[kind], self._recipe.judge)
+            judge = self._judges[kind] = Judge(
+                batch.profile, self._recipe.models[kind], self._recipe.judges[kind]
+            )
         return self.tell(judge.judge(batch, score))
 
     def tell(self, findings: Sequence[Finding]) -> list[AlertEvent]:
@@ -147,7 +150,7 @@ class Lane:
                 if kind in recipe.profiles
             }
             self._judges = {
-                kind: Judge.restore(recipe.profiles[kind], recipe.models[kind], recipe.judge, data)
+                kind: Judge.restore(recipe.profiles[kind], recipe.models[kind], recipe.judges[kind], data)
                 for kind, data in state.judges.items()
                 if kind in recipe.profiles and kind in recipe.models
             }

@@ -147,6 +147,12 @@ class JudgeSettings(BaseModel):
     evidence_channels: Annotated[int, Field(ge=1, le=16)] = 5
     """Channels that a finding names at most."""
 
+    def fitted_for(self, k: int, n: int) -> "JudgeSettings":
+        """With a model's own k of n, unless the operator set one: the model's threshold was fitted for it."""
+        if {"k", "n"} & self.model_fields_set:
+            return self
+        return self.model_copy(update={"k": k, "n": n})
+
     @model_validator(mode="after")
     def _consistent(self) -> "JudgeSettings":
         if self.k > self.n:

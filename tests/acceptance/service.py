@@ -118,10 +118,13 @@ class ServiceProcess:
 
 
 def write_config(
-    file: Path, sections: Mapping[str, Mapping[str, object]], webhooks: Sequence[Mapping[str, object]] = ()
+    file: Path,
+    sections: Mapping[str, Mapping[str, object]],
+    webhooks: Sequence[Mapping[str, object]] = (),
+    **settings: object,
 ) -> Path:
     """A settings file from plain values."""
-    lines = []
+    lines = [f"{name} = {_toml(value)}" for name, value in settings.items()]
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
     for webhook in webhooks:
