@@ -110,9 +110,10 @@ class Links(_Frozen):
 class Acknowledgement(_Frozen):
     """Who takes care."""
 
-    by: Annotated[str, Field(min_length=1, max_length=200)]
+    by: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
     at: datetime
-    note: Annotated[str, Field(max_length=2000)] = ""
+    note: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")] = ""
+    """Without the character that PostgreSQL cannot keep."""
 
 
 class Alert(_Frozen):

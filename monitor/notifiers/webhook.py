@@ -59,6 +59,18 @@ class WebhookSettings(BaseModel):
         parse_allow(allow)
         return allow
 
+    @field_validator("ca_file")
+    @classmethod
+    def _readable(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            try:
+                ssl.create_default_context(cafile=file)
+            except ssl.SSLError:
+                raise ValueError(f"{file} holds no certificate") from None
+            except OSError as error:
+                raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+        return file
+
     @model_validator(mode="after")
     def _usable(self) -> "WebhookSettings":
         try:
@@ -115,12 +127,7 @@ class WebhookNotifier:
         return self.settings.timeout_s
 
     async def start(self) -> None:
-        """Open no connection yet.
-
-        Raises:
-            OSError: `ca_file` cannot be read.
-            ssl.SSLError: it holds no certificate.
-        """
+        """Open no connection yet."""
         context = ssl.create_default_context(cafile=self.settings.ca_file)
         connector = aiohttp.TCPConnector(
             limit=self.concurrency,

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from pydantic import ValidationError
-from sqlalchemy import column, table, text
+from sqlalchemy import column, inspect, table, text
 
 from monitor.alerts import Alert, AlertEvent, EventType, Status, body
 from monitor.findings import Severity
@@ -260,8 +262,29 @@ async def test_the_first_acknowledgement_stands(outbox: Outbox) -> None:
 async def test_acknowledging_needs_an_alert_and_a_name(outbox: Outbox) -> None:
     with pytest.raises(UnknownAlertError):
         await outbox.acknowledge(uuid.uuid4(), "m.weber", "", NOW)
-    with pytest.raises(ValidationError):
-        await outbox.acknowledge(uuid.uuid4(), "", "", NOW)
+    for by, note in (
+        ("", ""),
+        ("a\nb", ""),
+        ("a\x00", ""),
+        ("a", "\x00"),
+        ("a" * 201, ""),
+        ("a", "b" * 2001),
+    ):
+        with pytest.raises(ValidationError):
+            await outbox.acknowledge(uuid.uuid4(), by, note, NOW)
+
+
+async def test_any_other_text_of_a_person_is_kept_as_it_is(outbox: Outbox) -> None:
+    events = story(steps=1, resolved=False)
+    await outbox.record(Work({}, events, {}, NOW))
+    note = "=cmd|' /C calc'!A0\n<script>\u2028\U0001f6a8\x1b[31m"
+
+    await outbox.acknowledge(events[0].alert.id, "M. W\u00e9ber; DROP TABLE alerts", note, NOW)
+
+    alert = await outbox.alert(events[0].alert.id)
+    assert alert is not None
+    assert alert.acknowledged is not None
+    assert (alert.acknowledged.by, alert.acknowledged.note) == ("M. W\u00e9ber; DROP TABLE alerts", note)
 
 
 # -- queries --------------------------------------------------------------------------------------------
@@ -483,6 +506,28 @@ async def test_migrations_run_down_and_up_again(database_url: str) -> None:
     async with opened(database_url, "engineering") as outbox:
         await outbox.record(Work({}, story(), {}, NOW))
     await migrate(database_url, "base")
+    async with opened(database_url) as outbox:
+        assert (await outbox.alerts()).items == ()
+
+
+async def test_a_migration_that_dies_leaves_nothing_behind(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = command.upgrade
+
+    def upgrade_and_die(config: Config, revision: str) -> None:
+        real(config, revision)
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(command, "upgrade", upgrade_and_die)
+    with pytest.raises(RuntimeError):
+        await Outbox.open(database_url)
+    database = Database(database_url)
+    async with database.read() as connection:
+        assert await connection.run_sync(lambda c: inspect(c).get_table_names()) == []
+    await database.close()
+
+    monkeypatch.undo()
     async with opened(database_url) as outbox:
         assert (await outbox.alerts()).items == ()
 

@@ -331,6 +331,8 @@ def test_an_allowed_network_is_allowed_in_every_notation(address: ipaddress.IPv4
         ({"secrets": ("whsec_Q0FOQVJZ",)}, "holds 6 bytes"),
         ({"allow": ("10.0.0.0/99",)}, "neither a CIDR"),
         ({"allow": ("300.1.1.1",)}, "neither a CIDR"),
+        ({"ca_file": "/nonexistent.pem"}, "cannot be read: No such file"),
+        ({"ca_file": __file__}, "holds no certificate"),
         ({"name": "With Blank"}, "pattern"),
         ({"timeout_s": 600}, "less than or equal to 30"),
     ],
