@@ -1,0 +1,92 @@
+"""The detector and its peers on bare series: causal, fitted on the training rows alone, sound with gaps."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.generic import MIN_ROWS, SHORTEST, GenericConfig, GenericModel, TooShortError, fit_generic
+from models.peers import peer_scores
+from tests.models.conftest import TINY_MODEL
+
+QUICK = GenericConfig(most_windows=500, steps=60, evidence_steps=90, batch=32, model=TINY_MODEL)
+Rows = NDArray[np.float32]
+
+
+def rows(seed: int, n: int) -> Rows:
+    """(n, 4): two channels follow a slow wave, one is noise, one stands still; some readings are missing."""
+    rng = np.random.default_rng(seed)
+    wave = np.sin(np.arange(n) / 9) + 0.3 * np.sin(np.arange(n) / 4)
+    columns = (
+        5 + wave + rng.normal(0, 0.1, n),
+        -3 * wave + rng.normal(0, 0.3, n),
+        rng.normal(0, 1, n),
+        np.full(n, 7.0),
+    )
+    values = np.stack(columns, 1).astype(np.float32)
+    values[rng.random(values.shape) < 0.01] = np.nan
+    return values
+
+
+@pytest.fixture(scope="module")
+def fitted() -> GenericModel:
+    """Fitted on 600 rows."""
+    return fit_generic(["a", "b", "c", "d"], rows(0, 600), 1.0, 0, QUICK)
+
+
+def test_a_channel_that_leaves_the_others_is_found_and_named(fitted: GenericModel) -> None:
+    test = rows(1, 300)
+    test[150:200, 1] += 9
+    told = fitted.score(test)
+    assert told.anomaly.shape == (300,)
+    assert np.median(told.anomaly[160:200]) > 2 * np.median(told.anomaly[20:150])
+    assert told.share[165:200].mean(0).argmax() == 1
+    np.testing.assert_allclose(told.share.sum(1), 1.0, atol=1e-5)
+
+
+def test_what_comes_later_changes_no_score_of_before(fitted: GenericModel) -> None:
+    test = rows(2, 200)
+    other = test.copy()
+    other[120:] = 99
+    one, two = fitted.score(test), fitted.score(other)
+    np.testing.assert_array_equal(one.anomaly[:120], two.anomaly[:120])
+    np.testing.assert_array_equal(one.share[:120], two.share[:120])
+    assert (one.anomaly[120:] != two.anomaly[120:]).all()
+    for peer, changed in zip(
+        peer_scores(rows(0, 600), test, 0, every=True),
+        peer_scores(rows(0, 600), other, 0, every=True),
+        strict=True,
+    ):
+        np.testing.assert_allclose(peer.score[:120], changed.score[:120], atol=1e-9, err_msg=peer.method)
+
+
+def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel) -> None:
+    told = fitted.score(rows(3, 60))
+    assert (told.anomaly[: MIN_ROWS - 1] == 0).all()
+    assert (told.anomaly[MIN_ROWS - 1 :] > 0).any()
+    assert len(fitted.score(rows(3, 3)).anomaly) == 3
+
+
+def test_the_same_seed_gives_the_same_scores_and_one_channel_is_enough() -> None:
+    train, test = rows(4, 300)[:, :1], rows(5, 80)[:, :1]
+    tiny = GenericConfig(most_windows=200, steps=60, evidence_steps=90, batch=8, model=TINY_MODEL)
+    one, two = (fit_generic(["a"], train, 1.0, 7, tiny).score(test) for _ in range(2))
+    np.testing.assert_array_equal(one.anomaly, two.anomaly)
+    np.testing.assert_array_equal(one.share, np.ones((80, 1), np.float32))
+
+
+def test_too_few_training_rows_are_refused_with_the_number() -> None:
+    with pytest.raises(TooShortError, match=f"150 training rows; .* at least {SHORTEST}"):
+        fit_generic(["a", "b", "c", "d"], rows(0, 150), 1.0, 0, QUICK)
+
+
+def test_peers_find_what_is_plain_and_chance_does_not() -> None:
+    test = rows(1, 400)
+    test[150:200, 1] += 9
+    told = {peer.method: peer for peer in peer_scores(rows(0, 600), test, 0, every=True)}
+    assert set(told) == {"windowed_pca", "windowed_pca_max", "windowed_pca_raw", "abs_z", "random"}
+    for method in ("windowed_pca", "windowed_pca_max", "windowed_pca_raw", "abs_z"):
+        score = told[method].score
+        assert np.median(score[165:200]) > np.quantile(score[:150], 0.99), method
+        assert told[method].alarming[165:200].mean() > 0.4, method
+        assert told[method].channels[165:200].mean(0).argmax() == 1, method
+    assert told["random"].alarming.mean() < 0.02
