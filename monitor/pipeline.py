@@ -302,6 +302,8 @@ class Pipeline:
                 lane = self._lane(partition, past.epoch, past.state)
                 lane.silence.resume(self.clock.now_ms())
                 self._lanes[partition] = lane
+                # What was counted before the restart was counted by whoever had the lane then.
+                self._counted(partition, lane)
                 self._progress[partition] = Progress(read=past.next_offset, saved=past.next_offset)
             self.assigned_once = True
             self._log.info("partitions assigned", partitions=[p.partition for p in partitions])
@@ -341,18 +343,25 @@ class Pipeline:
 
     def _show(self) -> None:
         for partition, lane in self._lanes.items():
-            for kind, outcomes in lane.sample_outcomes():
-                key = ("samples", *_label(partition), kind)
-                self.metrics.count_samples(self._increases[key](outcomes))
-            for kind, reasons in lane.decisions():
-                key = ("decisions", *_label(partition), kind)
-                self.metrics.count_decisions(self._increases[key](reasons))
+            samples, decisions = self._counted(partition, lane)
+            self.metrics.count_samples(samples)
+            self.metrics.count_decisions(decisions)
         states: dict[str, Counter[DeviceStatus]] = defaultdict(Counter)
         for device in self.devices():
             states[device.type][device.state] += 1
         for kind in self.recipe.profiles:
             self.metrics.set_devices(kind, states[kind])
         self._show_anomalies()
+
+    def _counted(self, partition: TopicPartition, lane: Lane) -> tuple[Counter[str], Counter[str]]:
+        """Samples and decisions of a lane since this was last asked."""
+        samples: Counter[str] = Counter()
+        decisions: Counter[str] = Counter()
+        for kind, outcomes in lane.sample_outcomes():
+            samples.update(self._increases["samples", *_label(partition), kind](outcomes))
+        for kind, reasons in lane.decisions():
+            decisions.update(self._increases["decisions", *_label(partition), kind](reasons))
+        return samples, decisions
 
     def _show_anomalies(self) -> None:
         alarming = set()
