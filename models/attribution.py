@@ -23,8 +23,8 @@ STATISTICS = (
     "jump",
 )  # fmt: skip
 """Names of the F statistics, in order."""
-FLOOR = 0.02
-"""Added before the logarithm: a residual of a fiftieth of a channel's spread is no residual."""
+FLOOR = 0.05
+"""Added before the logarithm: a residual of a twentieth of a channel's spread is no residual."""
 
 
 def recency(rows: int) -> Tensor:
@@ -82,24 +82,39 @@ class Statistics(nn.Module):
 
 
 class ContextScale(nn.Module):
-    """What each statistic usually is in a context, and how much it varies: (B, K) → two (F, B, M)."""
+    """What each statistic usually is in a context, how much it varies, and how far out its tail reaches there."""
 
     usual: Tensor
     spread: Tensor
+    tail: Tensor
 
     def __init__(self, config: ModelConfig, targets: int, context: int) -> None:
         super().__init__()
         self.F, self.M = len(STATISTICS), targets
+        self.register_buffer("tail", torch.ones(self.F, 1, targets))
         self.register_buffer("usual", torch.zeros(self.F, 1, targets))
         self.register_buffer("spread", torch.ones(self.F, 1, targets))
         self.hidden = nn.Sequential(nn.Linear(context, config.scale_hidden), nn.ReLU())
-        self.out = nn.Linear(config.scale_hidden, 2 * self.F * targets)
+        self.out = nn.Linear(config.scale_hidden, 3 * self.F * targets)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.out(self.hidden(context)).view(-1, 2, self.F, self.M).permute(1, 2, 0, 3)
-        return self.usual + y[0] * self.spread, self.spread * torch.exp(y[1].clamp(-1.5, 2.0))
+    def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, K) → usual, spread and log tail, each (F, B, M)."""
+        y = self.out(self.hidden(context)).view(-1, 3, self.F, self.M).permute(1, 2, 0, 3)
+        tail = torch.log(self.tail) + y[2].clamp(-1.5, 2.5)
+        return self.usual + y[0] * self.spread, self.spread * torch.exp(y[1].clamp(-1.5, 2.0)), tail
+
+    def standardize(self, logs: Tensor, told: Tensor, context: Tensor) -> Tensor:
+        """(F, B, M) log statistics → how far out in their own tail, 0 where not told.
+
+        The tail stretches each statistic so that one window in a hundred without a fault reaches 2.33 *in its
+        context*, as of a normal distribution: a channel that look-alikes or mode changes often move far needs more
+        than one that stands still, and one that is steady now is not excused by how it starts up.
+        """
+        usual, spread, tail = self(context)
+        u = (logs - usual) / spread
+        return torch.where(told, torch.where(u > 0, u * torch.exp(-tail), u), 0.0)
 
 
 def soften(u: Tensor) -> Tensor:
@@ -122,18 +137,20 @@ class Judgement(NamedTuple):
 class Evidence(nn.Module):
     """Channel evidence = residual strength × attention, taught by per-channel cross-entropy on injected faults."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, targets: int) -> None:
         super().__init__()
         F = len(STATISTICS)
-        self.power = nn.Parameter(torch.full((F,), 0.1))
+        self.power = nn.Parameter(torch.full((F,), 0.15))
+        self.own_power = nn.Parameter(torch.zeros(targets, F))
         self.bias = nn.Parameter(torch.tensor(-4.0))
+        self.own_bias = nn.Parameter(torch.zeros(targets))
         self.query = FaultQuery(F, config.query_width, config.query_heads)
         self.sharpness = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, u: Tensor, present: Tensor) -> Judgement:
         """(F, B, M) softened calibrated statistics, (B, M) bool → `Judgement`."""
         x = u.permute(1, 2, 0)  # (B, M, F)
-        strength = x @ self.power + self.bias
+        strength = x @ self.power + (x * self.own_power).sum(-1) + self.bias + self.own_bias
         attention = self.query(x * 0.3, ~present)
         many = present.sum(1, keepdim=True).clamp(min=1)
         logit = strength + self.sharpness * torch.log(attention * many + 1e-4)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import GatedBlock
+from models.preparation import squash
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class ModelConfig:
     scale_hidden: int = 32
     query_width: int = 16
     query_heads: int = 4
-    max_components: int = 96
-    variance_kept: float = 0.95
+    max_components: int = 64
+    variance_kept: float = 0.9
 
 
 class TemporalAttentionAutoencoder(nn.Module):
@@ -46,7 +47,8 @@ class TemporalAttentionAutoencoder(nn.Module):
         self.position = nn.Parameter(torch.randn(P, d) * 0.02)
         self.over_time = nn.Sequential(*(GatedBlock(d, config.heads) for _ in range(config.time_blocks)))
         self.bottleneck = nn.Linear(P * d, config.latent)
-        self.expand = nn.Linear(config.latent + context, targets * c)
+        self.reduce = nn.Linear(context, config.latent)
+        self.expand = nn.Linear(2 * config.latent, targets * c)
         self.channel = nn.Parameter(torch.randn(targets, c) * 0.02)
         self.over_channels = nn.Sequential(
             *(GatedBlock(c, config.heads) for _ in range(config.channel_blocks))
@@ -55,13 +57,13 @@ class TemporalAttentionAutoencoder(nn.Module):
         self.row_bias = nn.Parameter(torch.zeros(targets, 1, rows))
 
     def forward(self, z: Tensor, mask: Tensor, context: Tensor) -> Tensor:
-        """(T, B, M), (T, B, M), (B, K) → reconstruction (T, B, M)."""
+        """(T, B, M) deviations, (T, B, M), (B, K) → reconstruction (T, B, M)."""
         _, B, M = z.shape
         x = torch.stack((z * 0.5, mask), -1).view(self.P, self.L, B, 2 * M)
         x = x.permute(2, 0, 1, 3).reshape(B, self.P, -1)  # (B, P, L·M·2)
         h = self.over_time(self.embed(x) + self.position)  # (B, P, d)
         latent = torch.tanh(self.bottleneck(h.flatten(1)))  # (B, latent)
-        g = self.expand(torch.cat((latent, context), 1)).view(B, M, -1)  # (B, M, c)
+        g = self.expand(torch.cat((latent, self.reduce(context)), 1)).view(B, M, -1)  # (B, M, c)
         g = self.over_channels(torch.relu(g) + self.channel)
         y = torch.baddbmm(self.row_bias, g.transpose(0, 1), self.row_weight)  # (M, B, T)
         return y.permute(2, 1, 0)
@@ -102,29 +104,37 @@ class LinearSubspace(nn.Module):
 class Expectation(nn.Module):
     """Level and liveliness of every target, patch by patch, from settings and states alone, each with its spread.
 
-    It never sees the targets, so no fault can talk it round: its `expected` is the one shown to people.
+    It never sees the targets, so no fault can talk it round: its `expected` is the one shown to people, and the
+    reconstructions work on what deviates from it. So they learn how deviations go together instead of what a mode
+    change looks like.
     """
+
+    restless: Tensor
+    """(M,) 1 where the channel is read often enough for a patch to tell its liveliness."""
 
     def __init__(self, config: ModelConfig, targets: int, context: int) -> None:
         super().__init__()
         self.P, self.M = config.patches, targets
+        self.register_buffer("restless", torch.zeros(targets))
         wide = 4 * config.patches * targets
-        self.straight = nn.Linear(context, wide)
-        self.hidden = nn.Sequential(
-            nn.Linear(context, config.context_hidden),
-            nn.ReLU(),
-            nn.Linear(config.context_hidden, config.context_hidden),
-            nn.ReLU(),
-        )
-        self.out = nn.Linear(config.context_hidden, wide)
-        nn.init.zeros_(self.straight.weight)
+        h = config.context_hidden
+        self.straight = nn.Linear(context, h)
+        self.bent = nn.Sequential(nn.Linear(context, h), nn.ReLU(), nn.Linear(h, h), nn.ReLU())
+        self.out = nn.Linear(2 * h, wide)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(B, K) → level, log spread of the level, liveliness, log spread of it; each (P, B, M)."""
-        y = (self.straight(context) + self.out(self.hidden(context))).view(-1, self.P, 4, self.M)
+        y = self.out(torch.cat((self.straight(context), self.bent(context)), 1)).view(-1, self.P, 4, self.M)
         level, level_spread, lively, lively_spread = y.permute(2, 1, 0, 3)
         return level, level_spread.clamp(-6, 4), lively, lively_spread.clamp(-6, 4)
+
+    def deviation(self, z: Tensor, level: Tensor, spread: Tensor, lively: Tensor) -> Tensor:
+        """(T, B, M) off the expected level, in spreads of a single row, squashed; the others (P, B, M)."""
+        T, B, M = z.shape
+        precision = torch.rsqrt(torch.exp(2 * spread) + self.restless * torch.exp(2 * lively))
+        off = (z.view(self.P, T // self.P, B, M) - level[:, None]) * precision[:, None]
+        return squash(off.view(T, B, M))
 
 
 def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

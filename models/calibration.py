@@ -64,21 +64,23 @@ def peaks(x: NDArray[np.float32], apart: int) -> NDArray[np.float32]:
 
 
 def tail_level(tops: NDArray[np.float64], chance: float) -> float:
-    """The level that a block's peak exceeds with `chance`; from a Pareto tail over the upper tenth of `tops`.
+    """The level that a block's peak exceeds with `chance`; from a Pareto tail over the highest of `tops`.
 
-    The shape is kept within [0, 0.4]: below 0 the tail would end at the largest value seen, which a short
-    calibration cannot know; far above it every limit would be out of reach.
+    The tail begins where only a hundredth of the peaks lie above (fifty at least): lower down they are another
+    population, quiet hours and not the rarest events, and its tail would put every limit out of reach. The shape is
+    kept within [0, 0.15]: below 0 the tail would end at the largest value seen, which a short calibration cannot know;
+    the statistics are logarithms already, so a heavy tail of them is one odd device.
     """
     if len(tops) < 20:
         return float(tops.max()) + float(np.std(tops)) if len(tops) else 0.0
-    start = float(np.quantile(tops, 0.9))
+    start = float(np.quantile(tops, 1 - min(0.1, max(0.01, 50 / len(tops)))))
     excess = tops[tops > start] - start
     share = len(excess) / len(tops)
     if chance >= share or len(excess) < 5:
         return float(np.quantile(tops, max(0.0, 1 - chance)))
     shape, _, scale = genpareto.fit(excess, floc=0.0)
-    shape = float(np.clip(shape, 0.0, 0.4))
-    scale = max(float(scale if 0 < shape < 0.4 else excess.mean() * (1 - shape)), 1e-9)
+    shape = float(np.clip(shape, 0.0, 0.15))
+    scale = max(float(scale if 0 < shape < 0.15 else excess.mean() * (1 - shape)), 1e-9)
     return start + float(genpareto.isf(chance / share, shape, scale=scale))
 
 
@@ -87,14 +89,14 @@ def fit_threshold(
     windows_a_day: float,
     budget: float,
     rule: AlarmRule,
-    apart: int = 16,
+    apart: int = 30,
 ) -> Threshold:
     """Threshold for `budget` false alarms a device-day.
 
     Args:
         statistics: per held-back fault-free device its (N, S) statistics, in time order, one window a stride.
         windows_a_day: windows a device makes a day.
-        budget: false alarms a device-day that the user will bear; each branch gets an equal part of it.
+        budget: false alarms a device-day that the user will bear.
         rule: the alarm logic.
         apart: windows after which an exceedance counts as another alarm.
 
@@ -104,21 +106,27 @@ def fit_threshold(
     filled = [s for s in statistics if len(s)]
     if not filled:
         raise ValueError("no fault-free windows to calibrate on")
-    S, blocks_a_day = filled[0].shape[1], windows_a_day / apart
-    usual, limit = [], []
-    for s in range(S):
-        tops = np.concatenate([peaks(running_kth(x[:, s], rule), apart) for x in filled]).astype(np.float64)
-        tops = tops[np.isfinite(tops)]
-        usual.append(float(np.median(np.concatenate([x[:, s] for x in filled]))))
-        level = tail_level(tops, min(1.0, budget / S / blocks_a_day))
-        limit.append(max(level, usual[-1] + 1e-3))
+    usual = np.median(np.concatenate(filled), 0)
+    kth = [np.stack([running_kth(x[:, s], rule) for s in range(x.shape[1])], 1)[rule.n - 1 :] for x in filled]
+    limit = []
+    for s, part in enumerate(_portions(usual.size)):
+        tops = np.concatenate([peaks(k[:, s], apart) for k in kth]).astype(np.float64)
+        level = tail_level(tops, min(1.0, part * budget * apart / windows_a_day))
+        limit.append(max(level, float(usual[s]) + 1e-3))
     days = sum(len(x) for x in filled) / windows_a_day
-    fitted = Threshold(tuple(usual), tuple(limit), budget, 0.0, days)
+    fitted = Threshold(tuple(map(float, usual)), tuple(limit), budget, 0.0, days)
     alarms = sum(count_alarms(fitted.anomaly(x), rule, apart) for x in filled)
     return Threshold(fitted.usual, fitted.limit, budget, alarms / days, days)
 
 
-def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 16) -> int:
+def _portions(statistics: int) -> list[float]:
+    """How the budget is shared out: the last statistic, the taught one, gets most of it."""
+    if statistics == 1:
+        return [1.0]
+    return [0.3 / (statistics - 1)] * (statistics - 1) + [0.7]
+
+
+def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 30) -> int:
     """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
     fired = np.flatnonzero(running_kth(anomaly, rule) >= 1.0)
     return int(len(fired) > 0) + int((np.diff(fired) > apart).sum()) if len(fired) else 0

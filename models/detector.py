@@ -35,9 +35,9 @@ class Ground(NamedTuple):
 
     prepared: Prepared
     subspace: Tensor
-    """(T, B, M) residual of the linear subspace, scaled units."""
+    """(T, B, M) residual of the linear subspace, in spreads."""
     reconstruction: Tensor
-    """(T, B, M) residual of the autoencoder, scaled units."""
+    """(T, B, M) residual of the autoencoder, in spreads."""
     level: Tensor
     """(P, B, M) level off the expected one, in its spreads."""
     level_told: Tensor
@@ -73,15 +73,16 @@ class Detector(nn.Module):
         self.expectation = Expectation(config, M, K)
         self.statistics = Statistics(rows, config.patches)
         self.scale = ContextScale(config, M, K)
-        self.evidence = Evidence(config)
+        self.evidence = Evidence(config, M)
 
     def ground(self, prepared: Prepared) -> Ground:
         """Residuals of a prepared batch."""
-        z, mask, context = prepared.z, prepared.mask, prepared.context
-        level, told, lively, lively_told = patch_levels(z, mask, self.config.patches)
+        mask, context = prepared.mask, prepared.context
+        level, told, lively, lively_told = patch_levels(prepared.z, mask, self.config.patches)
         mean, spread, lively_mean, lively_spread = self.expectation(context)
+        off = self.expectation.deviation(prepared.z, mean, spread, lively_mean)
         return Ground(
-            prepared, z - self.subspace(z), z - self.autoencoder(z, mask, context),
+            prepared, off - self.subspace(off), off - self.autoencoder(off, mask, context),
             (level - mean) * torch.exp(-spread), told, mean, spread,
             (lively - lively_mean) * torch.exp(-lively_spread), lively_told,
         )  # fmt: skip
@@ -96,8 +97,7 @@ class Detector(nn.Module):
     def calibrated(self, ground: Ground) -> tuple[Tensor, Tensor]:
         """(F, B, M) statistics in spreads from what is usual in the context, 0 where not told; and (B, M) present."""
         logs, told = self.log_statistics(ground)
-        usual, spread = self.scale(ground.prepared.context)
-        return torch.where(told, (logs - usual) / spread, 0.0), told[0]
+        return self.scale.standardize(logs, told, ground.prepared.context), told[0]
 
     def forward(self, prepared: Prepared) -> tuple[Ground, Judgement, Statistic]:
         """The whole road for one prepared batch."""

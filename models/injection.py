@@ -29,9 +29,9 @@ class InjectionConfig:
     """Part of the windows that get an unlabelled lasting drift."""
     drift: float = 0.8
     """Largest unlabelled drift, in spreads."""
-    seen_from: float = 1.5
+    seen_from: float = 2.5
     """A channel is labelled from this effective amplitude on ..."""
-    unseen_to: float = 0.6
+    unseen_to: float = 1.0
     """... and surely not labelled below this one; between the two it does not count."""
 
 

@@ -18,9 +18,15 @@ from torch import Tensor, nn
 Role = Literal["measured", "setting", "state", "counter"]
 
 SQUASH = 5.0
-"""Scaled readings beyond this many scales grow only with their logarithm, so that one wild cell rules no window."""
+"""To the reconstructions, scaled readings beyond this many scales grow only with their logarithm."""
+WILD = 1000.0
+"""Readings further out than so many scales are all the same."""
+KNOTS = 17
+"""Quantiles of a setting that its rank is read from."""
+ALIGNED = 16
+"""The context is filled up to a multiple of this: products of matrices of odd widths round by where a row stands."""
 MAX_CATEGORIES = 16
-"""A `state` channel with more distinct values than this is taken for a number."""
+"""A `state` channel with a range of more values than this is read as a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,12 @@ class ChannelSpec:
         """True where the channel is explained (and can be at fault), False where it explains others."""
         return self.role in ("measured", "counter")
 
+    @property
+    def categories(self) -> int:
+        """How many values a state has; 0 for what is a number."""
+        values = self.high - self.low + 1
+        return int(values) if self.role == "state" and values <= MAX_CATEGORIES else 0
+
 
 class Prepared(NamedTuple):
     """A batch on its way through the network; T comes first because every step below runs over it."""
@@ -46,7 +58,7 @@ class Prepared(NamedTuple):
     mask: Tensor
     """(T, B, M) 1.0 where a reading fell, else 0.0."""
     context: Tensor
-    """(B, P·K + 1) what settings and states say, patch by patch, and a constant 1."""
+    """(B, K) what settings and states say, patch by patch, a constant 1, and zeros up to a round width."""
     last: Tensor
     """(B, M) the last reading of each target in its unit (NaN without one); a counter's level, not its slope."""
     span: Tensor
@@ -78,7 +90,8 @@ class Preparation(nn.Module):
     slope_limit: Tensor
     context_center: Tensor
     context_scale: Tensor
-    categories: Tensor
+    knots: Tensor
+    category: Tensor
 
     def __init__(self, channels: Sequence[ChannelSpec], rows: int, patches: int) -> None:
         super().__init__()
@@ -88,11 +101,12 @@ class Preparation(nn.Module):
         self.slope_rows = max(rows // 4, 1)
         self.targets = [i for i, c in enumerate(channels) if c.is_target]
         self.counters = [m for m, i in enumerate(self.targets) if channels[i].role == "counter"]
-        self.settings = [i for i, c in enumerate(channels) if c.role == "setting"]
-        self.states = [i for i, c in enumerate(channels) if c.role == "state"]
+        self.states = [i for i, c in enumerate(channels) if c.categories]
+        self.settings = [i for i, c in enumerate(channels) if not c.is_target and not c.categories]
+        self.categories = [channels[i].categories for i in self.states]
         if not self.targets:
             raise ValueError("a device without a measured channel has nothing to watch")
-        M, S, E = len(self.targets), len(self.settings), len(self.states)
+        M, S = len(self.targets), len(self.settings)
         span = [channels[i].high - channels[i].low for i in self.targets]
         self.floors = [0.002 * s if np.isfinite(s) and channels[i].role == "measured" else 1e-6
                        for s, i in zip(span, self.targets, strict=True)]  # fmt: skip
@@ -103,12 +117,15 @@ class Preparation(nn.Module):
         )  # lowest and highest slope believed
         self.register_buffer("context_center", torch.zeros(S))
         self.register_buffer("context_scale", torch.ones(S))
-        self.register_buffer("categories", torch.full((E, MAX_CATEGORIES), torch.nan))
+        self.register_buffer("knots", torch.linspace(0, 1, KNOTS).repeat(S, 1))
+        values = [channels[i].low + k for i in self.states for k in range(channels[i].categories)]
+        self.register_buffer("category", torch.tensor(values), persistent=False)
 
     @property
     def context_width(self) -> int:
         """Features of `Prepared.context`."""
-        return self.patches * (3 * len(self.settings) + MAX_CATEGORIES * len(self.states)) + 1
+        told = self.patches * (3 * len(self.settings) + sum(self.categories)) + 1
+        return -(-told // ALIGNED) * ALIGNED
 
     def fit(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
         """Fit on (N, T, C) windows of the fleet, at best spread over all devices and modes."""
@@ -129,10 +146,12 @@ class Preparation(nn.Module):
             for m, floor in enumerate(self.floors):
                 self.center[m], self.scale[m] = _robust(targets[..., m][target_seen[..., m]], floor)
             for s, i in enumerate(self.settings):
-                self.context_center[s], self.context_scale[s] = _robust(x[..., i][seen[..., i]], 1e-6)
-            for e, i in enumerate(self.states):
-                levels = torch.unique(x[..., i][seen[..., i]])[:MAX_CATEGORIES]
-                self.categories[e, : len(levels)] = levels
+                told = x[..., i][seen[..., i]]
+                self.context_center[s], self.context_scale[s] = _robust(told, 1e-6)
+                if len(told):
+                    self.knots[s] = torch.quantile(
+                        told[:: max(1, len(told) // 100_000)], torch.linspace(0, 1, KNOTS)
+                    )
 
     def forward(self, values: Tensor, mask: Tensor) -> Prepared:
         """(B, T, C) in units, NaN where `mask` is False → `Prepared`."""
@@ -148,16 +167,14 @@ class Preparation(nn.Module):
             span[:, self.counters] = torch.clamp(newest - oldest, min=0.0)
             slopes, slope_seen = self._slopes(targets[..., self.counters], c_seen)
             targets[..., self.counters], target_seen[..., self.counters] = slopes, slope_seen
-        z = squash((targets - self.center) / self.scale)
+        z = torch.clamp((targets - self.center) / self.scale, -WILD, WILD)
         return Prepared(
             fill_both(z, target_seen), target_seen.to(x.dtype), self._context(x, seen), last, span
         )
 
     def unscale(self, z: Tensor) -> Tensor:
-        """Inverse of the scaler for (..., M) values within the squash; a counter gives its slope a row."""
-        excess = torch.clamp(z.abs() - SQUASH, min=0.0)
-        linear = torch.clamp(z, -SQUASH, SQUASH) + torch.sign(z) * torch.expm1(excess)
-        return linear * self.scale + self.center
+        """Inverse of the scaler for (..., M) values; a counter gives its slope a row."""
+        return z * self.scale + self.center
 
     def _rows_first(
         self, values: NDArray[np.float32] | Tensor, mask: NDArray[np.bool_] | Tensor
@@ -183,22 +200,33 @@ class Preparation(nn.Module):
         told = seen & so_far & (elapsed >= min(H // 4 + 1, H)) & (slope >= low) & (slope <= high)
         return torch.where(told, slope, 0.0), told
 
+    def _rank(self, x: Tensor) -> Tensor:
+        """(P, B, S) settings → where they stand among those of the fleet, 0 to 4, linear between the knots.
+
+        A temperature of 36 °C or 37 °C is told apart although disinfection needs 84 °C, and 2 mL/h from 4 mL/h
+        although 400 mL/h occur.
+        """
+        low, wide = self.knots[:, :-1], self.knots.diff(dim=1).clamp(min=1e-9)
+        return torch.clamp((x[..., None] - low) / wide, 0.0, 1.0).sum(-1) * (4.0 / (KNOTS - 1))
+
     def _context(self, x: Tensor, seen: Tensor) -> Tensor:
         T, B, _ = x.shape
         parts = [torch.ones(B, 1, device=x.device, dtype=x.dtype)]
         L = T // self.patches
         if self.settings:
             raw = fill_both(x[..., self.settings], seen[..., self.settings])
-            z = (raw - self.context_center) / self.context_scale
-            log = torch.sign(raw) * torch.log1p((raw / self.context_scale).abs() * 50.0) * 0.5
-            patched = torch.stack((squash(z), log), -1).view(self.patches, L, B, -1)
-            both = torch.cat((patched.mean(1), _spread(patched[..., ::2])), -1)
-            parts.append(both.permute(1, 0, 2).reshape(B, -1))
+            patched = raw.view(self.patches, L, B, -1)
+            low, middle, high = patched.amin(1), patched.mean(1), patched.amax(1)
+            z = squash((middle - self.context_center) / self.context_scale)
+            told = torch.cat((z, self._rank(middle), (self._rank(high) - self._rank(low)) * 0.5), -1)
+            parts.append(told.permute(1, 0, 2).reshape(B, -1))
         if self.states:
             raw = fill_both(x[..., self.states], seen[..., self.states])
-            hot = (raw[..., None] == self.categories).to(x.dtype)  # NaN, an unused place, equals nothing
+            repeats = torch.tensor(self.categories, device=x.device)
+            hot = (raw.repeat_interleave(repeats, -1) == self.category).to(x.dtype)
             parts.append(hot.view(self.patches, L, B, -1).mean(1).permute(1, 0, 2).reshape(B, -1))
-        return torch.cat(parts, 1)
+        told = torch.cat(parts, 1)
+        return torch.cat((told, told.new_zeros(B, self.context_width - told.shape[1])), 1)
 
 
 def fill_last(x: Tensor, seen: Tensor) -> Tensor:
@@ -214,10 +242,6 @@ def fill_both(x: Tensor, seen: Tensor) -> Tensor:
     filled, so_far = fill_forward(x, seen)
     first = torch.gather(filled, 0, so_far.to(torch.int8).argmax(0, keepdim=True))
     return torch.where(so_far, filled, first)
-
-
-def _spread(patched: Tensor) -> Tensor:
-    return patched.amax(1) - patched.amin(1)
 
 
 def _robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.attribution import soften
+from models.attribution import ContextScale, soften
 from models.autoencoder import ModelConfig, patch_levels
 from models.calibration import AlarmRule, Threshold, fit_threshold
 from models.detector import AttentionScorer, Detector, combine
@@ -31,17 +31,19 @@ class TrainingConfig:
     seed: int = 0
     windows: int = 40_000
     """Windows drawn for the normal-device networks; a fifth of it, held back, decides when to stop."""
-    steps: int = 3_000
-    """Most optimizer steps for the normal-device networks."""
-    batch: int = 256
+    expectation_steps: int = 4_000
+    """Most optimizer steps for what settings and states explain; cheap ones."""
+    steps: int = 1_500
+    """Most optimizer steps for the autoencoder."""
+    batch: int = 128
     learning_rate: float = 2e-3
-    patience: int = 6
+    patience: int = 10
     """Stop after so many checks (every 100 steps) without a better held-back loss."""
     evidence_windows: int = 40_000
-    evidence_steps: int = 3_000
+    evidence_steps: int = 2_000
     budget: float = 1 / 30
     """False alarms a device-day."""
-    rule: AlarmRule = field(default_factory=AlarmRule)
+    rule: AlarmRule = field(default_factory=lambda: AlarmRule(15, 20))
     min_rows: int = 0
     """Windows this short occur in service (the rest is mask); 0 = full windows only."""
     injection: InjectionConfig = field(default_factory=InjectionConfig)
@@ -190,10 +192,10 @@ def calibrate(
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Threshold:  # fmt: skip
     """Threshold of a scorer on held-back fault-free devices, each seen window by window as in service."""
-    statistics = []
+    statistics, rows = [], scorer.window_rows
     for i, s in enumerate(series):
-        if len(s.values) >= scorer.window_rows:
-            statistics.append(scorer.statistics(*windows_of(s, scorer.window_rows, stride)))
+        if len(s.values) >= rows:
+            statistics.append(scorer.statistics(*windows_of(_as_new(s, rows, config.min_rows), rows, stride)))
         progress(Progress("threshold", i + 1, len(series), 0.0))
     return fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
 
@@ -210,6 +212,15 @@ def _pick(prepared: Prepared, index: Tensor) -> Prepared:
     return Prepared(*(x[:, index] for x in rows), *(x[index] for x in each))
 
 
+def _as_new(series: Series, rows: int, min_rows: int) -> Series:
+    """The same series with the partial windows before it that a new device begins with."""
+    if not 0 < min_rows < rows:
+        return series
+    blank = np.zeros((rows - min_rows, series.mask.shape[1]), np.bool_)
+    values = np.concatenate([np.where(blank, 0, np.nan).astype(np.float32), series.values])
+    return Series(series.device, values, np.concatenate([blank, series.mask]))
+
+
 def _prepare_all(
     detector: Detector, values: NDArray[np.float32], mask: NDArray[np.bool_], to: torch.device
 ) -> Prepared:
@@ -221,11 +232,26 @@ def _prepare_all(
     return Prepared(*(torch.cat(p, 1 if p[0].ndim == 3 else 0) for p in zip(*parts, strict=True)))
 
 
-def normal_loss(detector: Detector, p: Prepared, rng: torch.Generator | None) -> Tensor:
-    """Reconstruction of hidden and seen cells, and the likelihood of levels and liveliness given the context.
+def expectation_loss(detector: Detector, p: Prepared) -> Tensor:
+    """Likelihood of levels and liveliness given the context."""
+    level, told, lively, lively_told = patch_levels(p.z, p.mask, detector.config.patches)
+    mean, spread, lively_mean, lively_spread = detector.expectation(p.context)
+    return _likelihood(level, mean, spread, told) + _likelihood(
+        lively, lively_mean, lively_spread, lively_told
+    )
 
-    With `rng`, inputs are hidden from the autoencoder (whole channels, or the newest part of one), so that it has to
-    know a channel by the others.
+
+def _likelihood(x: Tensor, mean: Tensor, spread: Tensor, told: Tensor) -> Tensor:
+    """Negative log likelihood of a Student t with 4 degrees of freedom: a wild patch does not widen the spread."""
+    u = (x - mean) * torch.exp(-spread)
+    return ((2.5 * torch.log1p(u * u / 4) + spread) * told).sum() / told.sum().clamp(min=1)
+
+
+def reconstruction_loss(detector: Detector, p: Prepared, rng: torch.Generator | None) -> Tensor:
+    """Error of the autoencoder on the deviations `p.z`.
+
+    With `rng`, inputs are hidden from it (whole channels, or the newest part of one), so that it has to know a channel
+    by the others.
     """
     z, mask = p.z, p.mask
     if rng is not None:
@@ -235,23 +261,9 @@ def normal_loss(detector: Detector, p: Prepared, rng: torch.Generator | None) ->
         rows = torch.arange(T, device=z.device)[:, None, None] / T
         keep = 1.0 - (hidden & (rows >= begin)).to(z.dtype)
         z, mask = z * keep, mask * keep
-    error = nn.functional.smooth_l1_loss(
-        detector.autoencoder(z, mask, p.context), p.z, reduction="none", beta=0.5
-    )
-    reconstruction = (error * p.mask).sum() / p.mask.sum().clamp(min=1)
-    level, told, lively, lively_told = patch_levels(p.z, p.mask, detector.config.patches)
-    mean, spread, lively_mean, lively_spread = detector.expectation(p.context)
-    likelihood = _likelihood(level, mean, spread, told) + _likelihood(
-        lively, lively_mean, lively_spread, lively_told
-    )
-    return reconstruction + 0.2 * likelihood
-
-
-def _likelihood(x: Tensor, mean: Tensor, spread: Tensor, told: Tensor) -> Tensor:
-    """Negative log likelihood of a Student t with 4 degrees of freedom: a wild patch does not widen the spread."""
-    floored = torch.clamp(spread, min=-5.0)
-    u = (x - mean) * torch.exp(-floored)
-    return ((2.5 * torch.log1p(u * u / 4) + floored) * told).sum() / told.sum().clamp(min=1)
+    rebuilt = detector.autoencoder(z, mask, p.context)
+    error = nn.functional.smooth_l1_loss(rebuilt, p.z, reduction="none", beta=1.0)
+    return (error * p.mask).sum() / p.mask.sum().clamp(min=1)
 
 
 def _learn_normal(
@@ -262,45 +274,80 @@ def _learn_normal(
     detector.preparation.fit(values, mask)
     detector.to(device)
     learn = _prepare_all(detector, values, mask, device)
-    check = _prepare_all(
-        detector, *draw(split.evidence, detector.rows, config.windows // 5, config.min_rows, rng), device
-    )
     del values, mask
+    held_back = draw(split.evidence, detector.rows, config.windows // 5, config.min_rows, rng)
+    check = _prepare_all(detector, *held_back, device)
+    lively_told = patch_levels(learn.z, learn.mask, detector.config.patches)[3]
+    detector.expectation.restless.copy_((lively_told.mean((0, 1)) > 0.2).float())
+    fit = _Fit(config, rng, progress, config.expectation_steps + config.steps)
+    expected = fit.run("normal", detector.expectation, lambda p, _: expectation_loss(detector, p), learn, check,
+                       config.expectation_steps, 0)  # fmt: skip
+    learn, check = _deviations(detector, learn), _deviations(detector, check)
     components = detector.subspace.fit(learn.z[:, :20_000], detector.config.variance_kept)
-    parameters = [*detector.autoencoder.parameters(), *detector.expectation.parameters()]
-    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, config.steps, pct_start=0.1
-    )
-    hide = torch.Generator(device).manual_seed(config.seed)
-    best, best_state, waited, n = float("inf"), {}, 0, learn.z.shape[1]
-    for step in range(config.steps):
-        index = torch.from_numpy(rng.integers(n, size=config.batch)).to(device)
-        loss = normal_loss(detector, _pick(learn, index), hide)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 99 or step == config.steps - 1:
-            held_back = _held_back_loss(detector, check)
-            waited = 0 if held_back < best - 1e-4 else waited + 1
-            if held_back < best:
-                best, best_state = held_back, {k: v.clone() for k, v in detector.state_dict().items()}
-            progress(Progress("normal", step + 1, config.steps, held_back))
-            if waited >= config.patience:
-                break
-    detector.load_state_dict(best_state)
-    progress(Progress("normal", config.steps, config.steps, best))
-    return {"held_back_loss": best, "subspace_components": components, "normal_steps": step + 1}
+    rebuilt = fit.run("normal", detector.autoencoder, lambda p, r: reconstruction_loss(detector, p, r), learn, check,
+                      config.steps, config.expectation_steps)  # fmt: skip
+    return {"expectation_loss": expected, "reconstruction_loss": rebuilt, "subspace_components": components}
 
 
 @torch.no_grad()
-def _held_back_loss(detector: Detector, check: Prepared) -> float:
+def _deviations(detector: Detector, p: Prepared) -> Prepared:
+    """The same windows with deviations from the expectation in place of readings."""
+    z = torch.empty_like(p.z)
+    for i in range(0, p.z.shape[1], 2048):
+        cut = slice(i, i + 2048)
+        mean, spread, lively, _ = detector.expectation(p.context[cut])
+        z[:, cut] = detector.expectation.deviation(p.z[:, cut].contiguous(), mean, spread, lively)
+    return p._replace(z=z)
+
+
+Loss = Callable[[Prepared, torch.Generator | None], Tensor]
+
+
+class _Fit(NamedTuple):
+    """One optimizer loop with early stop on held-back devices, the same for both networks."""
+
+    config: TrainingConfig
+    rng: np.random.Generator
+    progress: Callable[[Progress], None]
+    total: int
+
+    def run(
+        self, name: str, network: nn.Module, loss_of: Loss, learn: Prepared, check: Prepared, steps: int, before: int
+    ) -> float:  # fmt: skip
+        """Fit `network`, keep its best weights, and answer their held-back loss."""
+        config, n, device = self.config, learn.z.shape[1], learn.z.device
+        parameters = list(network.parameters())
+        optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps, pct_start=0.1)
+        hide = torch.Generator(device).manual_seed(config.seed)
+        best, best_state, waited = float("inf"), {}, 0
+        for step in range(steps):
+            index = torch.from_numpy(self.rng.integers(n, size=config.batch)).to(device)
+            loss = loss_of(_pick(learn, index), hide)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            if step % 100 == 99 or step == steps - 1:
+                now = _held_back_loss(loss_of, check)
+                waited = 0 if now < best - 1e-4 else waited + 1
+                if now < best:
+                    best, best_state = now, {k: v.clone() for k, v in network.state_dict().items()}
+                self.progress(Progress(name, before + step + 1, self.total, now))
+                if waited >= config.patience:
+                    break
+        network.load_state_dict(best_state)
+        self.progress(Progress(name, before + steps, self.total, best))
+        return best
+
+
+@torch.no_grad()
+def _held_back_loss(loss_of: Loss, check: Prepared) -> float:
     n, total = check.z.shape[1], 0.0
     for i in range(0, n, 1024):
         index = torch.arange(i, min(i + 1024, n), device=check.z.device)
-        total += float(normal_loss(detector, _pick(check, index), None)) * len(index)
+        total += float(loss_of(_pick(check, index), None)) * len(index)
     return total / n
 
 
@@ -349,18 +396,13 @@ def _learn_usual(
     spread = torch.nanquantile((sample - usual).abs(), 0.68, dim=1, keepdim=True)
     scale.usual.copy_(torch.nan_to_num(usual))
     scale.spread.copy_(torch.nan_to_num(spread, nan=1.0).clamp(min=0.15))
-    parameters = list(scale.parameters())
-    optimizer = torch.optim.AdamW(parameters, 3e-3, weight_decay=1e-3)
-    steps = config.evidence_steps // 3
+    steps = config.evidence_steps // 2
+    optimizer = torch.optim.AdamW(scale.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
     running = 0.0
     for step in range(steps):
-        index = torch.from_numpy(rng.integers(normal.logs.shape[1], size=config.batch)).to(normal.logs.device)
-        mean, width = scale(normal.context[index])
-        told = normal.told[:, index].float()
-        width = width.clamp(min=0.1)
-        u = (normal.logs[:, index] - mean) / width
-        loss = ((2.5 * torch.log1p(u * u / 4) + torch.log(width)) * told).sum() / told.sum().clamp(min=1)
+        index = torch.from_numpy(rng.integers(normal.logs.shape[1], size=256)).to(normal.logs.device)
+        loss = _usual_loss(scale, normal.logs[:, index], normal.told[:, index].float(), normal.context[index])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
@@ -369,6 +411,21 @@ def _learn_usual(
         if step % 100 == 99 or step == steps - 1:
             progress(Progress("usual", step + 1, steps, running))
     return running
+
+
+RARE = 0.99
+"""The quantile that the tail of a statistic is measured at."""
+
+
+def _usual_loss(scale: ContextScale, logs: Tensor, told: Tensor, context: Tensor) -> Tensor:
+    """Likelihood of the log statistics, and the quantile loss of their tail (Koenker and Bassett, 1978)."""
+    mean, width, tail = scale(context)
+    width = width.clamp(min=0.1)
+    u = (logs - mean) / width
+    likelihood = 2.5 * torch.log1p(u * u / 4) + torch.log(width)
+    beyond = torch.log(u.detach().clamp(min=0.05) / 2.33) - tail
+    quantile = torch.maximum(RARE * beyond, (RARE - 1) * beyond)
+    return ((likelihood + 4.0 * quantile) * told).sum() / told.sum().clamp(min=1)
 
 
 def _injected(
@@ -426,13 +483,24 @@ def _learn_query(
     """Per-channel and per-window cross-entropy, half of each batch fault-free as drawn."""
     evidence = detector.evidence
     u_normal, u_faulty = _calibrate_statistics(detector, normal), _calibrate_statistics(detector, faulty)
-    optimizer = torch.optim.AdamW(evidence.parameters(), 5e-3, weight_decay=1e-3)
+    own = {id(evidence.own_power), id(evidence.own_bias)}
+    shared = [p for p in evidence.parameters() if id(p) not in own]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": shared, "weight_decay": 1e-3},
+            {"params": [evidence.own_power, evidence.own_bias], "weight_decay": 0.3},
+        ],
+        5e-3,
+    )
     steps, n = config.evidence_steps, u_normal.shape[1]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, steps)
     running = 0.0
+    hard = np.arange(n)
     for step in range(steps):
-        half = config.batch // 2
-        a, b = (torch.from_numpy(rng.integers(n, size=half)).to(u_normal.device) for _ in range(2))
+        if step % 100 == 0 and step > 0:
+            hard = _hardest(detector, u_normal, normal.told[0])
+        some = np.concatenate([rng.integers(n, size=64), rng.choice(hard, 64)])
+        a, b = (torch.from_numpy(i).to(u_normal.device) for i in (some, rng.integers(n, size=128)))
         u = torch.cat((u_normal[:, a], u_faulty[:, b]), 1)
         present = torch.cat((normal.told[0, a], faulty.told[0, b]))
         label = torch.cat((normal.label[a], faulty.label[b]))
@@ -455,9 +523,19 @@ def _learn_query(
 
 
 @torch.no_grad()
+def _hardest(detector: Detector, u: Tensor, present: Tensor) -> NDArray[np.int64]:
+    """The twentieth of the fault-free windows that look most like a fault: the threshold will be decided there."""
+    parts = [
+        detector.evidence(u[:, i : i + 4096], present[i : i + 4096]).logit for i in range(0, u.shape[1], 4096)
+    ]
+    logit = torch.logsumexp(torch.cat(parts), 1)
+    hardest: NDArray[np.int64] = torch.topk(logit, max(len(logit) // 20, 1)).indices.cpu().numpy()
+    return hardest
+
+
+@torch.no_grad()
 def _calibrate_statistics(detector: Detector, taught: _Taught) -> Tensor:
-    usual, spread = detector.scale(taught.context)
-    return soften(torch.where(taught.told, (taught.logs - usual) / spread, 0.0))
+    return soften(detector.scale.standardize(taught.logs, taught.told, taught.context))
 
 
 @torch.no_grad()
