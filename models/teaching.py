@@ -1,0 +1,218 @@
+"""Teaches what residuals mean: their usual size and tail in each context, and which channel a fault sits in.
+
+Works on the frozen networks of `models.grounding`, on devices that those have not seen, with the faults of
+`models.injection`. Letters: F statistics, N windows, M targets.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.attribution import ContextScale, soften
+from models.detector import Detector, combine
+from models.fleet import Split, draw
+from models.grounding import pick, prepare, prepare_all
+from models.injection import inject
+from models.preparation import Prepared
+from models.recipe import Progress, TrainingConfig
+
+
+class _Taught(NamedTuple):
+    logs: Tensor
+    """(F, N, M)."""
+    told: Tensor
+    context: Tensor
+    label: Tensor
+    weight: Tensor
+
+
+def learn_evidence(
+    detector: Detector, split: Split, config: TrainingConfig, rng: np.random.Generator,
+    progress: Callable[[Progress], None], device: torch.device,
+) -> dict[str, float]:  # fmt: skip
+    values, mask = draw(split.evidence, detector.rows, config.evidence_windows, config.min_rows, rng)
+    clean = prepare_all(detector, values, mask, device)
+    normal = _log_statistics(detector, clean)
+    usual_loss = _learn_usual(detector, normal, config, rng, progress)
+    faulty = _injected(detector, values, mask, clean, config, rng, device)
+    return {"usual_loss": usual_loss} | _learn_query(detector, normal, faulty, config, rng, progress)
+
+
+@torch.no_grad()
+def _log_statistics(detector: Detector, p: Prepared) -> _Taught:
+    logs, told = [], []
+    for i in range(0, p.z.shape[1], 1024):
+        index = torch.arange(i, min(i + 1024, p.z.shape[1]), device=p.z.device)
+        part, part_told = detector.log_statistics(detector.ground(pick(p, index)))
+        logs.append(part)
+        told.append(part_told)
+    nothing = torch.zeros_like(p.last)
+    return _Taught(torch.cat(logs, 1), torch.cat(told, 1), p.context, nothing, torch.ones_like(nothing))
+
+
+def _learn_usual(
+    detector: Detector, normal: _Taught, config: TrainingConfig, rng: np.random.Generator,
+    progress: Callable[[Progress], None],
+) -> float:  # fmt: skip
+    """What each statistic usually is: first over all contexts, then how each context differs."""
+    scale = detector.scale
+    hidden = torch.where(normal.told, normal.logs, torch.nan)
+    sample = hidden[:, :: max(1, hidden.shape[1] // 10_000)]
+    usual = torch.nanmedian(sample, 1, keepdim=True).values
+    spread = torch.nanquantile((sample - usual).abs(), 0.68, dim=1, keepdim=True)
+    scale.usual.copy_(torch.nan_to_num(usual))
+    scale.spread.copy_(torch.nan_to_num(spread, nan=1.0).clamp(min=0.15))
+    steps = config.evidence_steps // 2
+    optimizer = torch.optim.AdamW(scale.parameters(), 3e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
+    running = 0.0
+    for step in range(steps):
+        index = torch.from_numpy(rng.integers(normal.logs.shape[1], size=256)).to(normal.logs.device)
+        loss = _usual_loss(scale, normal.logs[:, index], normal.told[:, index].float(), normal.context[index])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        schedule.step()
+        running += 0.02 * (float(loss.detach()) - running)
+        if step % 100 == 99 or step == steps - 1:
+            progress(Progress("usual", step + 1, steps, running))
+    return running
+
+
+RARE = 0.99
+"""The quantile that the tail of a statistic is measured at."""
+
+
+def _usual_loss(scale: ContextScale, logs: Tensor, told: Tensor, context: Tensor) -> Tensor:
+    """Likelihood of the log statistics, and the quantile loss of their tail (Koenker and Bassett, 1978)."""
+    mean, width, tail = scale(context)
+    width = width.clamp(min=0.1)
+    u = (logs - mean) / width
+    likelihood = 2.5 * torch.log1p(u * u / 4) + torch.log(width)
+    beyond = torch.log(u.detach().clamp(min=0.05) / 2.33) - tail
+    quantile = torch.maximum(RARE * beyond, (RARE - 1) * beyond)
+    return ((likelihood + 4.0 * quantile) * told).sum() / told.sum().clamp(min=1)
+
+
+def _injected(
+    detector: Detector, values: NDArray[np.float32], mask: NDArray[np.bool_], clean: Prepared,
+    config: TrainingConfig, rng: np.random.Generator, device: torch.device,
+) -> _Taught:  # fmt: skip
+    """Statistics of the same windows with injected faults."""
+    prep = detector.preparation
+    targets = prep.targets
+    scale = prep.scale.cpu().numpy()
+    counters = np.isin(np.arange(len(targets)), prep.counters)
+    noise, together = _restlessness(clean) * scale, _together(clean)
+    parts = []
+    for i in range(0, len(values), 1024):
+        cut = slice(i, i + 1024)
+        with torch.no_grad():
+            _, spread, _, _ = detector.expectation(clean.context[cut])
+        unit = np.maximum(np.exp(spread.mean(0).cpu().numpy()), 0.01) * scale
+        faulty = inject(values[cut][..., targets], mask[cut][..., targets], unit, noise, together, counters,
+                        config.injection, rng)  # fmt: skip
+        changed = values[cut].copy()
+        changed[..., targets] = np.where(mask[cut][..., targets], faulty.values, np.nan)
+        with torch.no_grad():
+            part = _log_statistics(detector, prepare(detector, changed, mask[cut], device))
+        parts.append(part._replace(
+            label=torch.from_numpy(faulty.label).to(device), weight=torch.from_numpy(faulty.weight).to(device)
+        ))  # fmt: skip
+    return _Taught(*(torch.cat(p, 1 if p[0].ndim == 3 else 0) for p in zip(*parts, strict=True)))
+
+
+def _restlessness(p: Prepared) -> NDArray[np.float32]:
+    """(M,) usual standard deviation within a window, scaled units."""
+    n = p.mask.sum(0).clamp(min=1)
+    mean = (p.z * p.mask).sum(0) / n
+    deviation = torch.sqrt((((p.z - mean) * p.mask) ** 2).sum(0) / n)
+    usual: NDArray[np.float32] = torch.median(deviation, 0).values.clamp(min=0.005).cpu().numpy()
+    return usual
+
+
+def _together(p: Prepared) -> NDArray[np.float32]:
+    """(M, M) absolute correlation of the windows' changes, newer half against older half."""
+    half = p.z.shape[0] // 2
+    change = (p.z[half:].mean(0) - p.z[:half].mean(0)).cpu().numpy()
+    change = np.sign(change) * np.sqrt(np.abs(change))
+    centred = change - change.mean(0)
+    spread = np.maximum(centred.std(0), 1e-6)
+    correlation: NDArray[np.float32] = np.abs(centred.T @ centred / len(centred) / spread / spread[:, None])
+    return correlation.astype(np.float32)
+
+
+def _learn_query(
+    detector: Detector, normal: _Taught, faulty: _Taught, config: TrainingConfig, rng: np.random.Generator,
+    progress: Callable[[Progress], None],
+) -> dict[str, float]:  # fmt: skip
+    """Per-channel and per-window cross-entropy, half of each batch fault-free as drawn."""
+    evidence = detector.evidence
+    u_normal, u_faulty = _calibrate_statistics(detector, normal), _calibrate_statistics(detector, faulty)
+    own = {id(evidence.own_power), id(evidence.own_bias)}
+    shared = [p for p in evidence.parameters() if id(p) not in own]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": shared, "weight_decay": 1e-3},
+            {"params": [evidence.own_power, evidence.own_bias], "weight_decay": 0.3},
+        ],
+        5e-3,
+    )
+    steps, n = config.evidence_steps, u_normal.shape[1]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, steps)
+    running = 0.0
+    hard = np.arange(n)
+    for step in range(steps):
+        if step % 100 == 0 and step > 0:
+            hard = _hardest(detector, u_normal, normal.told[0])
+        some = np.concatenate([rng.integers(n, size=64), rng.choice(hard, 64)])
+        a, b = (torch.from_numpy(i).to(u_normal.device) for i in (some, rng.integers(n, size=128)))
+        u = torch.cat((u_normal[:, a], u_faulty[:, b]), 1)
+        present = torch.cat((normal.told[0, a], faulty.told[0, b]))
+        label = torch.cat((normal.label[a], faulty.label[b]))
+        weight = torch.cat((normal.weight[a], faulty.weight[b]))
+        judgement = evidence(u, present)
+        weight = weight * present
+        bce = nn.functional.binary_cross_entropy_with_logits
+        by_channel = (bce(judgement.logit, label, reduction="none") * weight).sum() / len(u[0])
+        known = (weight > 0).logical_or(~present).all(1) | (label.amax(1) > 0)
+        by_window = (bce(torch.logsumexp(judgement.logit, 1), label.amax(1), reduction="none") * known).mean()
+        loss = by_channel + by_window
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        schedule.step()
+        running += 0.02 * (float(loss.detach()) - running)
+        if step % 100 == 99 or step == steps - 1:
+            progress(Progress("evidence", step + 1, steps, running))
+    return {"evidence_loss": running} | _ranking(detector, u_faulty, faulty)
+
+
+@torch.no_grad()
+def _hardest(detector: Detector, u: Tensor, present: Tensor) -> NDArray[np.int64]:
+    """The twentieth of the fault-free windows that look most like a fault: the threshold will be decided there."""
+    parts = [
+        detector.evidence(u[:, i : i + 4096], present[i : i + 4096]).logit for i in range(0, u.shape[1], 4096)
+    ]
+    logit = torch.logsumexp(torch.cat(parts), 1)
+    hardest: NDArray[np.int64] = torch.topk(logit, max(len(logit) // 20, 1)).indices.cpu().numpy()
+    return hardest
+
+
+@torch.no_grad()
+def _calibrate_statistics(detector: Detector, taught: _Taught) -> Tensor:
+    return soften(detector.scale.standardize(taught.logs, taught.told, taught.context))
+
+
+@torch.no_grad()
+def _ranking(detector: Detector, u: Tensor, faulty: _Taught) -> dict[str, float]:
+    """How often a channel at fault comes first on injected faults, and how the window statistic separates."""
+    judgement = detector.evidence(u, faulty.told[0])
+    some = faulty.label.amax(1) > 0
+    first = torch.gather(faulty.label, 1, judgement.logit.argmax(1, keepdim=True))[some, 0]
+    statistic = combine(u, faulty.told[0], judgement)
+    return {"injected_top1": float(first.mean()), "injected_logit": float(statistic.evidence[some].median())}
