@@ -37,12 +37,17 @@ class Postgres:
         return self._folder is not None
 
     def start(self) -> None:
-        """Up and answering when this returns."""
+        """Up and answering when this returns; nothing happens where it is up already."""
+        if self._is_up():
+            return
         self._ctl("start", "-w", "-t", "60", "-l", str(self._path / "log"), "-o", self._options())
 
     def stop(self) -> None:
         """As by a power cut: nobody is told."""
         self._ctl("stop", "-w", "-m", "immediate")
+
+    def _is_up(self) -> bool:
+        return (self._path / "data" / "postmaster.pid").exists()
 
     @property
     def _path(self) -> Path:

@@ -77,7 +77,7 @@ def endpoint(url: str, **changes: object) -> WebhookSettings:
         "url": SecretStr(url),
         "secrets": (SecretStr(new_secret()),),
         "allow": ("127.0.0.0/8",),
-        "timeout_s": 1,
+        "timeout_s": 20,
     }
     return WebhookSettings.model_validate(fields | changes)
 

@@ -21,7 +21,7 @@ from monitor.alerts import Status, moment
 from monitor.dispatch import Dispatcher, DispatchSettings, wall_ms
 from monitor.findings import Kind
 from monitor.notifiers.base import Answer, Notifier, Outcome
-from monitor.notifiers.webhook import WebhookNotifier, WebhookSettings
+from monitor.notifiers.webhook import WebhookNotifier
 from monitor.outbox import Job, JobState, Outbox, Work
 from monitor.stages import (
     HOURLY_S,
@@ -37,6 +37,7 @@ from monitor.stages import (
     Switch,
     fold,
 )
+from tests.databases import Postgres
 from tests.monitor.receivers import Receiver, endpoint, hang, new_secret, receiver
 from tests.monitor.test_outbox import NOW, opened
 from tests.monitor.worlds import START, story
@@ -283,15 +284,16 @@ async def running(dispatcher: Dispatcher) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def wait_for(condition: Callable[[], bool], timeout_s: float = 15.0) -> None:
+async def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
             await asyncio.sleep(0.01)
 
 
-async def settled(outbox: Outbox, timeout_s: float = 15.0) -> None:
+async def settled(outbox: Outbox, timeout_s: float = 60.0, target: str | None = None) -> None:
+    """Until nothing waits (for that target)."""
     async with asyncio.timeout(timeout_s):
-        while any(row.waiting for row in await outbox.backlog()):  # noqa: ASYNC110 - as above
+        while any(row.waiting and target in {None, row.target} for row in await outbox.backlog()):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.02)
 
 
@@ -315,13 +317,13 @@ async def test_recorded_alerts_arrive_signed_and_in_order(database_url: str) -> 
             order.setdefault(payload["data"]["device"]["id"], []).append(payload["type"].rpartition(".")[2])
         assert set(map(tuple, order.values())) == {("opened", "updated", "resolved")}
         assert counts.outcomes == {("engineering", "delivered"): 36}
-        assert max(counts.delays) < 15
+        assert max(counts.delays) < 60
 
 
 async def test_new_work_is_sent_at_once_when_woken(database_url: str) -> None:
     slow_poll = DispatchSettings(poll_s=60, watch_every_s=60)
     async with receiver() as there, opened(database_url, "engineering") as outbox:
-        dispatcher = Dispatcher(outbox, [WebhookNotifier(endpoint(there.url))], slow_poll)
+        dispatcher = Dispatcher(outbox, [WebhookNotifier(endpoint(there.url, timeout_s=20))], slow_poll)
         async with running(dispatcher):
             await asyncio.sleep(0.5)
             await outbox.record(Work(events=story(steps=1, resolved=False), now_ms=wall_ms()))
@@ -329,24 +331,24 @@ async def test_new_work_is_sent_at_once_when_woken(database_url: str) -> None:
             began = time.monotonic()
             await wait_for(lambda: bool(there.hits))
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 async def test_a_dead_target_delays_no_other(database_url: str) -> None:
     events = [story(f"SN-{i}", steps=1, resolved=False)[0] for i in range(40)]
+    counts = Counts()
     async with receiver() as dead, receiver() as alive, opened(database_url, "dead", "alive") as outbox:
         dead.behaviour = hang
         notifiers = [
-            WebhookNotifier(endpoint(dead.url, name="dead", timeout_s=5)),
+            WebhookNotifier(endpoint(dead.url, name="dead", timeout_s=30)),
             WebhookNotifier(endpoint(alive.url, name="alive", timeout_s=5)),
         ]
         await outbox.record(Work(events=events, now_ms=wall_ms()))
-        async with running(Dispatcher(outbox, notifiers, QUICK)):
-            began = time.monotonic()
-            await wait_for(lambda: len(alive.hits) == 40)
-
-        assert time.monotonic() - began < 4.9
-        assert dead.at_once <= 4
+        async with running(Dispatcher(outbox, notifiers, QUICK, counts)):
+            await wait_for(lambda: len(alive.hits) == 40 and dead.at_once == 4)
+            # All has arrived before the first attempt at the dead target came to an end.
+            assert not any(name == "dead" for name, _ in counts.outcomes)
+            assert len(dead.hits) == 4
 
 
 async def test_what_was_not_delivered_before_a_restart_is_delivered_after(tmp_path: Path) -> None:
@@ -394,15 +396,21 @@ async def test_a_shutdown_lets_attempts_end_and_gives_the_rest_back(database_url
 async def test_undelivered_alerts_are_an_alert_on_the_other_target_until_they_arrive(
     database_url: str,
 ) -> None:
-    settings = DispatchSettings(poll_s=0.1, watch_every_s=0.1, stuck_after_s=1)
+    ahead = Time(0)
+    settings = DispatchSettings(poll_s=0.1, watch_every_s=0.1)
     async with receiver() as dead, receiver() as alive, opened(database_url, "dead", "alive") as outbox:
         dead.status = 500
         notifiers = [WebhookNotifier(endpoint(r.url, name=n)) for r, n in ((dead, "dead"), (alive, "alive"))]
-        async with running(Dispatcher(outbox, notifiers, settings, rng=random.Random(2))):
-            await outbox.record(Work(events=story("SN-1", steps=1, resolved=False), now_ms=wall_ms()))
+        dispatcher = Dispatcher(outbox, notifiers, settings, clock=lambda: wall_ms() + ahead.now_ms)
+        await outbox.record(Work(events=story("SN-1", steps=1, resolved=False), now_ms=wall_ms()))
+        async with running(dispatcher):
+            await wait_for(lambda: bool(dead.hits))
+            await settled(outbox, target="alive")
+            assert _technical(alive) == []
+            ahead.now_ms = 61_000
             await wait_for(lambda: len(_technical(alive)) == 1)
-            await asyncio.sleep(0.5)
             dead.status = 204
+            ahead.now_ms = 75_000
             await wait_for(lambda: len(_technical(alive)) == 2)
             await settled(outbox)
 
@@ -442,18 +450,23 @@ async def test_targets_need_names_of_their_own(outbox: Outbox) -> None:
         Dispatcher(outbox, [Script(), Script()])
 
 
-async def test_a_database_that_is_away_pauses_deliveries_and_loses_none(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'a.db'}"
-    async with receiver() as there, opened(url, "engineering") as outbox:
-        settings: WebhookSettings = endpoint(there.url)
+async def test_a_database_that_is_away_pauses_deliveries_and_loses_none(
+    postgres_server: Postgres, postgres_url: str
+) -> None:
+    if not postgres_server.can_stop:
+        pytest.skip("the server named by ATTENDANT_TEST_POSTGRES is not ours to stop")
+    async with receiver() as there, opened(postgres_url, "engineering") as outbox:
         await outbox.record(Work(events=story(steps=2), now_ms=START))
-        (tmp_path / "a.db").rename(tmp_path / "away.db")
-        (tmp_path / "a.db").mkdir()
-        await outbox.close()
-        async with running(Dispatcher(outbox, [WebhookNotifier(settings)], QUICK)) as task:
-            await asyncio.sleep(1)
-            assert not task.done()
-            assert there.hits == []
-            (tmp_path / "a.db").rmdir()
-            (tmp_path / "away.db").rename(tmp_path / "a.db")
-            await wait_for(lambda: len(there.hits) == 2)
+        await asyncio.to_thread(postgres_server.stop)
+        try:
+            async with running(
+                Dispatcher(outbox, [WebhookNotifier(endpoint(there.url, timeout_s=20))], QUICK)
+            ) as task:
+                await asyncio.sleep(1)
+                assert not task.done()
+                assert there.hits == []
+                await asyncio.to_thread(postgres_server.start)
+                await wait_for(lambda: len(there.hits) == 2)
+                await settled(outbox)
+        finally:
+            await asyncio.to_thread(postgres_server.start)

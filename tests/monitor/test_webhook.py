@@ -174,10 +174,10 @@ async def test_a_receiver_that_never_answers_is_a_timeout(behaviour: Any) -> Non
     async with receiver() as there:
         there.behaviour = behaviour
         began = time.monotonic()
-        answer = await once(endpoint(there.url))
+        answer = await once(endpoint(there.url, timeout_s=1))
 
     assert answer.outcome is Outcome.TIMEOUT
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 async def test_an_endless_body_after_the_status_still_counts_as_delivered() -> None:
