@@ -13,10 +13,12 @@ from pathlib import Path
 
 from pydantic import SecretStr
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from monitor.app import Service, StartError, open_service
 from monitor.clock import StreamClock
+from monitor.findings import JudgeSettings
 from monitor.logs import configure_logging
 from monitor.notifiers.kafka_topic import KafkaAlertsSettings
 from monitor.notifiers.webhook import WebhookSettings
@@ -163,7 +165,7 @@ class Demo:
         word = received.type.rsplit(".", 1)[-1]
         style = {"opened": "bold red", "resolved": "green"}.get(word, "dim")
         self._console.print(
-            f"[dim]{elapsed:6.1f} s[/]  [{style}]{word:9}[/] {alert['summary']}", highlight=False
+            f"[dim]{elapsed:6.1f} s[/]  [{style}]{word:9}[/] {escape(alert['summary'])}", highlight=False
         )
 
     def _greet(self, scenario: Scenario, speed: float, service: Service, receiver: WebhookReceiver) -> None:
@@ -244,5 +246,7 @@ def _settings(bootstrap: str, folder: Path, receiver: WebhookReceiver, port: int
             ),
         ),
         kafka_alerts=KafkaAlertsSettings(),
+        # An open alert repeats itself at most every half hour of device time, which here is half a minute.
+        judge=JudgeSettings(update_every_s=1800),
         time_scale=speed,
     )

@@ -30,6 +30,8 @@ class FaultSpec:
     demo_severity: tuple[float, float] = (0.7, 1.0)
     loop: bool = False
     """A fault of the room: every device on the same loop shows it at once."""
+    demo: bool = True
+    """Whether fleets for the demo draw it; not where it stays near the limit of detection even when compressed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             21 * DAY,
             7 * DAY,
             RAMP,
+            demo=False,
         ),
         FaultSpec(
             "proportioning_pump_wear",
@@ -45,6 +46,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             30 * DAY,
             None,
             RAMP,
+            demo=False,
         ),
         FaultSpec(
             "blood_pump_wear",
@@ -63,6 +65,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             7 * DAY,
             3 * DAY,
             RAMP,
+            demo=False,
         ),
         FaultSpec(
             "dialyser_clotting",
@@ -72,6 +75,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             3 * 3600.0,
             3600.0,
             (600.0, 1200.0),
+            demo=False,
         ),
         FaultSpec(
             "blood_leak_optics_soiling",

@@ -92,8 +92,8 @@ def fleet_plan(
 ) -> list[PlannedDevice]:
     """A fleet for the demo, deterministic in its arguments.
 
-    Per type, `faults_per_type` devices get one fault each, all different, with onsets spread between 10
-    minutes after the start and 18 minutes before the end; a fault of the room shows on a second device of the
+    Per type, `faults_per_type` devices get one of the faults meant for a demo each, all different, with onsets
+    spread between 10 minutes after the start and 18 minutes before the end; a fault of the room shows on a second device of the
     loop as well. Every device gets look-alikes, a faulty one only before its onset. Devices are in treatment
     but for what look-alikes bring.
 
@@ -119,7 +119,7 @@ def _group(kind: str, seed: int, duration_s: float, devices: int, faulty: int) -
     machine = machine_of(kind)
     prefix = "".join(word[0] for word in kind.split("-")).upper()
     serials = [f"{prefix}-{number:05d}" for number in rng.choice(90000, devices, replace=False) + 10000]
-    faults = _spread_faults(list(machine.faults.values()), rng, duration_s, faulty)
+    faults = _spread_faults([spec for spec in machine.faults.values() if spec.demo], rng, duration_s, faulty)
     shared = [fault for fault in faults if machine.faults[fault.name].loop][: devices - len(faults)]
     planned: list[FaultPlan | None] = [*faults, *shared]
     planned += [None] * (devices - len(planned))
