@@ -93,9 +93,9 @@ def fleet_plan(
     """A fleet for the demo, deterministic in its arguments.
 
     Per type, `faults_per_type` devices get one of the faults meant for a demo each, all different, with onsets
-    spread between 10 minutes after the start and 18 minutes before the end; a fault of the room shows on a second device of the
-    loop as well. Every device gets look-alikes, a faulty one only before its onset. Devices are in treatment
-    but for what look-alikes bring.
+    spread between 10 minutes after the start and 18 minutes before the end; a fault of the room shows on a
+    second device of the loop as well. Every device gets look-alikes, a faulty one only before its onset.
+    Devices are in treatment but for what look-alikes bring.
 
     Raises:
         ValueError: more faulty devices than devices or faults, or a run too short for a fault.
