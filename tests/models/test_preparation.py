@@ -1,0 +1,95 @@
+"""Windows into the network's input: missing stays missing, counters become slopes, settings explain."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from models.preparation import ChannelSpec, Preparation, fill_both, fill_forward, squash
+
+T = 32
+
+
+def prepared(
+    spec: list[ChannelSpec], values: NDArray[np.float32]
+) -> tuple[Preparation, torch.Tensor, torch.Tensor]:
+    """Fitted on its own windows; the scaled targets and their mask."""
+    mask = np.isfinite(values)
+    preparation = Preparation(spec, T, 4)
+    preparation.fit(values, mask)
+    out = preparation(torch.from_numpy(values), torch.from_numpy(mask))
+    return preparation, out.z, out.mask
+
+
+def test_the_scaler_comes_back_to_units() -> None:
+    values = np.random.default_rng(0).normal(40, 7, (50, T, 2)).astype(np.float32)
+    preparation, z, _ = prepared([ChannelSpec("a"), ChannelSpec("b")], values)
+    np.testing.assert_allclose(preparation.unscale(z).transpose(0, 1).numpy(), values, rtol=1e-4)
+
+
+def test_a_gap_is_masked_and_carries_the_last_reading_as_input() -> None:
+    values = np.random.default_rng(0).normal(0, 1, (20, T, 1)).astype(np.float32)
+    values[:, 10:14] = np.nan
+    _, z, mask = prepared([ChannelSpec("a")], values)
+    assert (mask[10:14] == 0).all()
+    assert (mask[:10] == 1).all()
+    assert torch.equal(z[13], z[9])
+
+
+@pytest.mark.parametrize("every", [1, 6])
+def test_a_counter_is_read_by_its_slope_whatever_its_level_and_rate(every: int) -> None:
+    rng = np.random.default_rng(0)
+    slope = rng.uniform(1, 3, (60, 1))
+    values = (rng.uniform(0, 5000, (60, 1)) + slope * np.arange(T)).astype(np.float32)[..., None]
+    values[:, np.arange(T) % every != 0] = np.nan
+    preparation, z, mask = prepared([ChannelSpec("volume", "counter")], values)
+    last = T - 1 - (T - 1) % every
+    assert (mask[last] == 1).all()
+    np.testing.assert_allclose(preparation.unscale(z)[last].numpy(), slope, rtol=2e-3)
+
+
+def test_a_reset_of_a_counter_is_no_reading() -> None:
+    level = np.cumsum(np.full((40, T), 2.0), 1)
+    level[7, 16:] -= level[7, 16]
+    _, z, mask = prepared([ChannelSpec("volume", "counter")], level.astype(np.float32)[..., None])
+    assert mask[16:20, 7].sum() == 0
+    assert z[:, 7][mask[:, 7] > 0].abs().max() < 1.0
+
+
+def test_settings_and_states_are_context_and_never_targets() -> None:
+    spec = [ChannelSpec("set", "setting"), ChannelSpec("mode", "state", 0, 3), ChannelSpec("p")]
+    rng = np.random.default_rng(0)
+    values = np.stack(
+        [rng.uniform(1, 9, (30, T)), rng.integers(0, 4, (30, T)), rng.normal(0, 1, (30, T))], -1
+    )
+    preparation = Preparation(spec, T, 4)
+    preparation.fit(values.astype(np.float32), np.ones(values.shape, np.bool_))
+    assert preparation.targets == [2]
+    other = values.copy()
+    other[..., 1] = (other[..., 1] + 1) % 4
+    one, two = (
+        preparation(torch.from_numpy(x.astype(np.float32)), torch.ones(x.shape, dtype=torch.bool)).context
+        for x in (values, other)
+    )
+    assert one.shape == (30, preparation.context_width)
+    assert not torch.equal(one, two)
+
+
+def test_filling_goes_forward_then_back_and_never_invents() -> None:
+    x = torch.tensor([0.0, 5.0, 0.0, 7.0, 0.0])[:, None, None]
+    seen = torch.tensor([False, True, False, True, False])[:, None, None]
+    assert fill_forward(x, seen)[0].flatten().tolist() == [0, 5, 5, 7, 7]
+    assert fill_both(x, seen).flatten().tolist() == [5, 5, 5, 7, 7]
+    assert fill_both(x, torch.zeros_like(seen)).abs().sum() == 0
+
+
+def test_squash_is_odd_rising_and_the_identity_near_zero() -> None:
+    z = torch.linspace(-50, 50, 1001)
+    assert (squash(z).diff() > 0).all()
+    torch.testing.assert_close(squash(-z), -squash(z))
+    torch.testing.assert_close(squash(z[z.abs() < 4]), z[z.abs() < 4])
+
+
+def test_a_device_that_measures_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="measured"):
+        Preparation([ChannelSpec("mode", "state", 0, 3)], T, 4)
