@@ -70,7 +70,7 @@ USER 10001:10001
 WORKDIR /var/lib/attendant
 VOLUME ["/var/lib/attendant"]
 EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=180s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('ATTENDANT_WEB__PORT', '8080') + '/healthz', timeout=4)"]
 ENTRYPOINT ["attendant"]
 CMD ["run"]

@@ -28,7 +28,7 @@ Json = dict[str, Any]
 def services_are_healthy(stack: Stack) -> str:
     """Every long-running service passes its own health check."""
     for service in LONG_RUNNING:
-        eventually(lambda service=service: stack.healthy(service), within_s=180)  # type: ignore[misc]
+        eventually(lambda service=service: stack.healthy(service), within_s=300)  # type: ignore[misc]
     return ", ".join(LONG_RUNNING)
 
 
@@ -82,7 +82,7 @@ def topics_exist(stack: Stack) -> str:
 
 def webhook_arrives(stack: Stack) -> str:
     """The receiver verified a signed webhook that blames the pump, and a channel which that fault moves, first."""
-    alert = eventually(lambda: _received(stack)[0], within_s=240)
+    alert = eventually(lambda: _received(stack)[0], within_s=480)
     moved = fault_specs(DEVICE_TYPE)[FAULT].channels
     ranked = [channel["name"] for channel in alert["channels"]]
     if not set(ranked[:3]) & set(moved):
@@ -122,7 +122,7 @@ def api_shows_the_alert(stack: Stack) -> str:
             raise CheckError(f"deliveries of the first event: {opened}")
         return items
 
-    items = eventually(delivered, within_s=30)
+    items = eventually(delivered, within_s=120)
     return f"status {found['status']}; delivered to {' and '.join(TARGETS)}, {len(items)} deliveries so far"
 
 
@@ -143,7 +143,7 @@ def topic_holds_the_alert(stack: Stack) -> str:
             raise CheckError(f"not among {len(lines)} messages")
         return len(lines)
 
-    return f"among {eventually(read, within_s=60)} messages"
+    return f"among {eventually(read, within_s=120)} messages"
 
 
 def database_holds_the_alert(stack: Stack) -> str:
@@ -187,9 +187,9 @@ def prometheus_scrapes(stack: Stack) -> str:
             raise CheckError(f"attendant_alert_events_total: {result}")
         return int(float(result[0]["value"][1]))
 
-    eventually(up, within_s=60)
-    n = eventually(evaluated, within_s=60)
-    return f"{n} rules evaluated, {eventually(counted, within_s=60)} alert events counted"
+    eventually(up, within_s=120)
+    n = eventually(evaluated, within_s=120)
+    return f"{n} rules evaluated, {eventually(counted, within_s=120)} alert events counted"
 
 
 def alertmanager_hears(stack: Stack) -> str:
@@ -201,7 +201,7 @@ def alertmanager_hears(stack: Stack) -> str:
             raise CheckError(f"no dead-man alert in Alertmanager, only {sorted(names)}")
         return ", ".join(sorted(names))
 
-    return eventually(heard, within_s=120)
+    return eventually(heard, within_s=240)
 
 
 def nothing_is_lost_by_a_kill(stack: Stack) -> str:
@@ -211,7 +211,7 @@ def nothing_is_lost_by_a_kill(stack: Stack) -> str:
     }
     stack.engine.docker("kill", "--signal", "KILL", stack.container("attendant"))
     stack.compose("up", "--detach", "--no-build", "--no-deps", "attendant")
-    eventually(lambda: stack.healthy("attendant"), within_s=120)
+    eventually(lambda: stack.healthy("attendant"), within_s=240)
     after = {
         alert["id"] for alert in stack.get("ATTENDANT_PORT", "/api/v1/alerts?kind=fault&limit=500")["items"]
     }

@@ -87,7 +87,7 @@ def _check(stack: Stack) -> int:
 
 
 def _up(stack: Stack) -> str:
-    stack.compose("up", "--detach", "--no-build", *SERVICES, timeout_s=600)
+    stack.compose("up", "--detach", "--no-build", *SERVICES, timeout_s=900)
     return f"{len(SERVICES)} services"
 
 
