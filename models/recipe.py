@@ -22,8 +22,8 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     patience: int = 10
     """Stop after so many checks (every 100 steps) without a better held-back loss."""
-    evidence_windows: int = 40_000
-    evidence_steps: int = 2_000
+    evidence_windows: int = 80_000
+    evidence_steps: int = 4_000
     budget: float = 1 / 30
     """False alarms a device-day."""
     rule: AlarmRule = field(default_factory=lambda: AlarmRule(15, 20))
