@@ -137,11 +137,11 @@ def evaluate_command(
     Raises:
         EvaluateError: a folder or file that cannot be read, a report that cannot be written, nothing to measure.
     """
-    console = console or Console(stderr=True)
+    busy, console = console or Console(stderr=True), console or Console()
     jobs = _jobs(folders)
     board = _Board()
     _write(report, board.report(compare=peers))
-    with Progress(*COLUMNS, console=console, transient=True) as progress:
+    with Progress(*COLUMNS, console=busy, transient=True) as progress:
         bar = _Bar(progress, progress.add_task("series", total=len(jobs)))
         for job in jobs:
             case = _read(job, vus_window)

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -15,14 +16,17 @@ COMPARED = ("vus_pr", "f1_own", "segment_hit_100", "top1")
 """Figures that are compared with every peer's, series by series."""
 Row = Mapping[str, Any]
 
-DETECTION_COLUMNS = {
+RANKING_COLUMNS = {
     "vus_pr": "VUS-PR", "vus_roc": "VUS-ROC", "auc_pr": "AUC-PR", "best_f1": "best F1", "event_f1": "event F1",
-    "f1_own": "F1 own", "normal_rows_alarming": "normal rows alarming", "alarms_per_day": "alarms a day",
-    "detection_delay_s": "delay s", "pa_f1_inflated": "PA-F1 (inflated)",
+    "pa_f1_inflated": "PA-F1 (inflated)",
+}  # fmt: skip
+OWN_COLUMNS = {
+    "f1_own": "F1 own", "events_found": "events found", "normal_rows_alarming": "normal rows alarming",
+    "alarms_per_day": "alarms a day", "detection_delay_s": "delay, s",
 }  # fmt: skip
 CAUSE_COLUMNS = {
-    "row_hit_100": "row hit@100", "row_hit_150": "row hit@150", "segment_hit_100": "hit@100",
-    "segment_hit_150": "hit@150", "segment_ndcg_100": "NDCG@100", "top1": "top-1", "top3": "top-3",
+    "row_hit_100": "row hit @100", "row_hit_150": "row hit @150", "segment_hit_100": "hit @100",
+    "segment_hit_150": "hit @150", "segment_ndcg_100": "NDCG @100", "top1": "top-1", "top3": "top-3",
 }  # fmt: skip
 
 
@@ -76,7 +80,8 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         ours = [row for row in report["series"] if row["set"] == name and row["method"] == OURS]
         series, seeds = len({row["series"] for row in ours}), len({row["seed"] for row in ours})
         title = f"{name}: mean over {series} series, {seeds} seed{'s' * (seeds != 1)}"
-        _table(console, f"{title} – detection", methods, DETECTION_COLUMNS)
+        _table(console, f"{title} – detection at any threshold", methods, RANKING_COLUMNS)
+        _table(console, f"{title} – at the method's own threshold", methods, OWN_COLUMNS)
         _table(console, f"{title} – causes", methods, CAUSE_COLUMNS)
     if report.get("comparisons", {}).get("all"):
         _intervals(console, report["comparisons"]["all"])
@@ -91,12 +96,18 @@ def _table(
     rows = {name: cells for name, cells in rows.items() if any(cell is not None for cell in cells)}
     if not rows:
         return
-    table = Table("method", title=title, title_justify="left")
+    table = _blank("method", title)
     for heading in columns.values():
         table.add_column(heading, justify="right")
     for name in sorted(rows, key=lambda name: not name.startswith(OURS)):
         table.add_row(name, *map(_cell, rows[name]), style="bold" if name == OURS else None)
     console.print(table)
+
+
+def _blank(first: str, title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column(first, no_wrap=True)
+    return table
 
 
 def _cell(value: float | None) -> str:
@@ -106,9 +117,9 @@ def _cell(value: float | None) -> str:
 
 
 def _intervals(console: Console, methods: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    table = Table("against", title="attendant's lead over all series, 95 % interval", title_justify="left")
+    table = _blank("against", "attendant's lead over all series, 95 % interval")
     for figure in COMPARED:
-        table.add_column({**DETECTION_COLUMNS, **CAUSE_COLUMNS}[figure], justify="right")
+        table.add_column({**RANKING_COLUMNS, **OWN_COLUMNS, **CAUSE_COLUMNS}[figure], justify="right")
     for method, figures in methods.items():
         table.add_row(method, *(_interval(figures.get(figure)) for figure in COMPARED))
     console.print(table)

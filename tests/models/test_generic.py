@@ -10,6 +10,8 @@ from tests.models.conftest import TINY_MODEL
 
 QUICK = GenericConfig(most_windows=500, steps=60, evidence_steps=90, batch=32, model=TINY_MODEL)
 Rows = NDArray[np.float32]
+# Training beside other work can take minutes.
+pytestmark = pytest.mark.timeout(600)
 
 
 def rows(seed: int, n: int) -> Rows:
