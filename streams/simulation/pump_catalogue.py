@@ -37,6 +37,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             demo_ramp_s=(300.0, 900.0),
             # Below this a drift hides among patients and catheters for most flows.
             demo_severity=(0.85, 1.0),
+            demo=False,
         ),
         FaultSpec(
             name="air_sensor_soiling",

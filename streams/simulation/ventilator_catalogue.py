@@ -17,6 +17,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             ramp_s=12 * 3600.0,
             lead_s=6 * 3600.0,
             demo_ramp_s=(300.0, 900.0),
+            demo=False,
         ),
         FaultSpec(
             name="o2_cell_depletion",
@@ -63,6 +64,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             ramp_s=30 * DAY,
             lead_s=14 * DAY,
             demo_ramp_s=(300.0, 900.0),
+            demo_severity=(0.9, 1.0),
         ),
         FaultSpec(
             name="o2_supply_fault",
@@ -81,6 +83,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             ramp_s=21 * DAY,
             lead_s=None,
             demo_ramp_s=(300.0, 900.0),
+            demo=False,
         ),
     )
 }
