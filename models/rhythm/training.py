@@ -150,7 +150,7 @@ def fit(
     _descend(network, windows, config, device, progress)
     network.eval().cpu()
     threshold, certain = calibrate(network, library, config, rng)
-    check = practice_windows(library, config, config.traces // 10, rng)
+    check = practice_windows(library, config, max(config.traces // 10, 40), rng)
     return Fitted(network, threshold, certain, _metrics(network, threshold, check))
 
 

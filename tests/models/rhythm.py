@@ -13,10 +13,11 @@ SMALL = RhythmTraining(
     network=RhythmConfig(rows=96, patches=8, width=16, heads=2, blocks=1),
     practice=PracticeConfig(length_s=20.0, onset_s=(6.0, 10.0)),
     min_rows=32,
-    traces=150,
+    traces=100,
     epochs=12,
     batch=64,
     certainty=(0.6, 0.9),
+    faults=("collapsed", "flat", "slow"),
     calibration_traces=20,
 )
 
