@@ -81,6 +81,7 @@ def container_engine(cache: Path) -> Iterator[Engine]:
             yield engine
         finally:
             _stop(process)
+            _unmount(Path(folder))
 
 
 def _start(folder: Path, cache: Path) -> tuple[subprocess.Popen[bytes], Engine]:
@@ -133,3 +134,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _unmount(folder: Path) -> None:
+    """dockerd leaves its network namespaces mounted, which would keep `folder` from being removed."""
+    for namespace in (folder / "exec" / "netns").glob("*"):
+        subprocess.run(["umount", str(namespace)], capture_output=True, check=False)

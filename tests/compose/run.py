@@ -69,6 +69,8 @@ def build_attendant(engine: Engine) -> None:
         build(engine, f"attendant-build:{stage}", ROOT, "--target", stage)
     build(engine, f"attendant:{TAG}", ROOT)
     if engine.ours:
+        # A build that failed leaves its container, and that its image.
+        engine.docker("container", "prune", "--force")
         engine.docker("image", "prune", "--force")
 
 
