@@ -43,6 +43,8 @@ lock: install  ## Resolve the dependencies again and write requirements/
 		--extra demo --extra postgres -o requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra demo --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	echo hatchling==1.28.0 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate -o requirements/build.txt -
 
 ZOO := infusion-pump icu-ventilator haemodialysis
 zoo: install  ## Simulate the training fleets and train the shipped models again (an hour)

@@ -27,6 +27,7 @@ from rich.progress import (
 
 from models.scoring import Score
 from monitor.app import Service, open_service
+from monitor.logs import configure_logging
 from monitor.pipeline import Observers
 from monitor.settings import DatabaseSettings, ModelSettings, Settings, TelemetrySettings, WebSettings
 from streams.blocks import WindowBatch
@@ -80,6 +81,7 @@ class Latencies:
 
 def run_benchmark(samples: int, devices: int, console: Console | None = None) -> dict[str, Any]:
     """Run all parts and answer with the figures."""
+    configure_logging("warning", "console")
     return asyncio.run(_run(samples, devices, console or Console()))
 
 
@@ -181,7 +183,8 @@ async def _read_only(number: int, kafka: KafkaConfig, samples: int, progress: Pr
     try:
         while read < samples:
             messages = await source.poll()
-            started = started or time.perf_counter()
+            # Joining the group takes seconds and is not reading.
+            started = started or (time.perf_counter() if messages else 0.0)
             read += len(messages)
             progress.update(task, completed=read)
         return samples / (time.perf_counter() - started)

@@ -64,7 +64,7 @@ FAULTS: Mapping[str, FaultSpec] = {
             ramp_s=30 * DAY,
             lead_s=14 * DAY,
             demo_ramp_s=(300.0, 900.0),
-            demo_severity=(0.9, 1.0),
+            demo=False,
         ),
         FaultSpec(
             name="o2_supply_fault",
