@@ -31,8 +31,8 @@ _FLOOR = 0.1
 
 @dataclass(frozen=True, slots=True)
 class GenericConfig:
-    """Bounds of a training. On one thread of a busy CPU the defaults took 14 s for 8 channels and 400 training rows, 45 s
-    for 19 channels and 90 s for 38 with thousands of them, scoring included."""
+    """Bounds of a training. On one thread of a busy CPU the defaults took 14 s for 8 channels and 400 training rows,
+    45 s for 19 channels and 90 s for 38 with thousands of them, scoring included."""
 
     most_windows: int = 6_000
     steps: int = 300
