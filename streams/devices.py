@@ -6,6 +6,7 @@ Knows nothing about bytes, windows or models.
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -59,6 +60,36 @@ class Channel(BaseModel):
         return self
 
 
+class Movement(StrEnum):
+    """How a fault moves a channel, against what settings and states let expect."""
+
+    UP = "up"
+    DOWN = "down"
+    EITHER = "either"
+    """Up or down, as it happens: a drift of unknown sign."""
+    RESTLESS = "restless"
+    """Around its usual level, but shaking more."""
+    STILL = "still"
+    """Frozen, or swinging less than it should."""
+
+
+class FaultSignature(BaseModel):
+    """A fault that engineers know of this device type: how it shows, and what to do about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name
+    """As in the simulator, where that can make it."""
+    title: str
+    """For people: `Downstream occlusion (clot, kink)`."""
+    action: str
+    """What the engineer does first, one sentence."""
+    moves: dict[str, Movement] = Field(min_length=1)
+    """Channel → how the fault moves it, most affected first."""
+    steady: tuple[str, ...] = ()
+    """Channels that stay as they are, which tells this fault from others that move the same channels."""
+
+
 class DeviceProfile(BaseModel):
     """A device type: its channels and the grid on which they are watched."""
 
@@ -78,6 +109,8 @@ class DeviceProfile(BaseModel):
     silent_after_ms: Annotated[int, Field(gt=0)]
     """Without a sample for this long the device is found silent."""
     channels: tuple[Channel, ...] = Field(min_length=1, max_length=128)
+    faults: tuple[FaultSignature, ...] = ()
+    """Known faults; an alert ranks them as hypotheses."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "DeviceProfile":
@@ -89,6 +122,21 @@ class DeviceProfile(BaseModel):
             raise ValueError("stride_rows is larger than window_rows, so samples would be skipped")
         if self.min_rows > self.window_rows:
             raise ValueError("min_rows is larger than window_rows")
+        return self
+
+    @model_validator(mode="after")
+    def _faults(self) -> "DeviceProfile":
+        known = [fault.name for fault in self.faults]
+        doubled = sorted({name for name in known if known.count(name) > 1})
+        if doubled:
+            raise ValueError(f"faults named twice: {', '.join(doubled)}")
+        blamed = {channel.name for channel in self.channels if channel.role in ("measured", "counter")}
+        for fault in self.faults:
+            strange = [name for name in (*fault.moves, *fault.steady) if name not in blamed]
+            if strange:
+                raise ValueError(
+                    f"fault {fault.name} names {', '.join(strange)}: no measured channel or counter of this type"
+                )
         return self
 
     @cached_property

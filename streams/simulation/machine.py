@@ -99,6 +99,10 @@ class Machine(ABC, Generic[W]):
     lookalikes: ClassVar[Mapping[str, LookalikeSpec]]
     resolution: ClassVar[Mapping[str, float]]
     """Channel → smallest step the device reports."""
+    fault_hours: ClassVar[float] = 1.0
+    """Device hours of a benchmark run with one fault: long enough for its compressed course."""
+    healthy_hours: ClassVar[float] = 6.0
+    """Device hours of a benchmark run without one: long enough for every usual interruption."""
     spread: ClassVar[Mapping[str, float]]
     """Channel → standard deviation of a healthy device in treatment around the nominal device with the same
     settings: unit-to-unit bias, patient, wander and noise on the profile's grid (a counter: of its slope per

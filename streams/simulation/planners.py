@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
-from streams.simulation.device import DEVICE_TYPES, machine_of
+from streams.simulation.device import machine_of
 from streams.simulation.plan import FaultPlan, LookalikePlan, ModeChange, Plan
 
 DAY_S = 86400.0
@@ -15,6 +15,8 @@ QUIET_S = 120.0
 FIRST_ONSET_S, LAST_ONSET_S = 600.0, 1080.0
 """A fleet's faults begin no earlier than this after its start and no later than this before its end."""
 EARLIEST_EVENT_S = 300.0
+DEMO_TYPES = ("infusion-pump", "icu-ventilator", "haemodialysis")
+"""Types whose faults develop within the minutes of a demo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def fault_plan(
 def fleet_plan(
     seed: int,
     duration_s: float,
-    types: tuple[str, ...] = DEVICE_TYPES,
+    types: tuple[str, ...] = DEMO_TYPES,
     devices_per_type: int = 6,
     faults_per_type: int = 3,
 ) -> list[PlannedDevice]:
