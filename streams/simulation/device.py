@@ -19,6 +19,8 @@ from streams.simulation.truth import FaultTruth, LookalikeTruth, Truth, effects,
 from streams.simulation.ventilator import IcuVentilator
 
 SECOND_MS = 1000
+STEP_ONSET_S = 20.0
+"""A fault that comes at once is there in full after no longer than this."""
 MACHINES: Mapping[str, Machine[Any]] = {
     machine.device_type: machine for machine in (InfusionPump(), IcuVentilator(), Haemodialysis())
 }
@@ -27,7 +29,7 @@ DEVICE_TYPES = tuple(MACHINES)
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What one device reported. N samples at 1 Hz, C channels of the profile."""
+    """What one device reported. N samples, one a step of its machine, C channels of the profile."""
 
     profile: DeviceProfile
     device: str
@@ -84,7 +86,7 @@ def simulate(
     *,
     profile: DeviceProfile | None = None,
 ) -> Simulation:
-    """Simulate one device at 1 Hz.
+    """Simulate one device, a sample a step of its machine (a second, for most).
 
     The same arguments give the same bytes, whatever was simulated before. Unit-to-unit bias follows the
     serial number alone, patient and noise also the seed.
@@ -94,12 +96,12 @@ def simulate(
     """
     machine, plan = machine_of(device_type), plan or Plan()
     profile = profile or load_profiles()[device_type]
-    n = int(duration_s)
+    n, step_ms = int(duration_s // machine.step_s), SECOND_MS * machine.step_s
     if n < 1:
-        raise ValueError(f"duration_s {duration_s} is less than one second")
-    run = _run(machine, plan, Noise(seed, f"{device_type}:{serial}"), n)
+        raise ValueError(f"duration_s {duration_s} is less than one step of {machine.step_s} s")
+    run = _run(machine, plan, Noise(seed, f"{device_type}:{serial}", step_s=machine.step_s), n)
     play = machine.play(run)
-    t = start_ms + SECOND_MS * np.arange(n, dtype=np.int64)
+    t = start_ms + step_ms * np.arange(n, dtype=np.int64)
     faults = tuple(_fault_truth(machine, profile, run, play, k, start_ms) for k in range(len(plan.faults)))
     label = np.zeros(n, np.int8)
     for fault in faults:
@@ -113,10 +115,12 @@ def simulate(
         mode=play.mode,
         label=label,
         truth=Truth(
-            modes=mode_changes(play.mode, {mode.value: mode.name for mode in machine.modes}, start_ms),
+            modes=mode_changes(
+                play.mode, {mode.value: mode.name for mode in machine.modes}, start_ms, step_ms
+            ),
             faults=faults,
             lookalikes=tuple(
-                LookalikeTruth(e.name, start_ms + SECOND_MS * e.start, start_ms + SECOND_MS * e.stop)
+                LookalikeTruth(e.name, start_ms + step_ms * e.start, start_ms + step_ms * e.stop)
                 for e in run.events
             ),
         ),
@@ -125,17 +129,18 @@ def simulate(
 
 def _run(machine: Machine[Any], plan: Plan, noise: Noise, n: int) -> Run:
     known = sorted(plan.lookalikes, key=lambda event: event.start_s)
-    events = (_event(event, noise, n) for event in known)
+    events = (_event(event, noise, n, machine.step_s) for event in known)
     faults = tuple(
-        Injected(fault.name, strength(fault, machine.faults, noise, n), _sign(fault, noise))
+        Injected(fault.name, strength(fault, machine.faults, noise, n, machine.step_s), _sign(fault, noise))
         for fault in plan.faults
     )
-    return Run(n, noise, plan, tuple(event for event in events if event.start < event.stop), faults)
+    happening = tuple(event for event in events if event.start < event.stop)
+    return Run(n, noise, plan, happening, faults, machine.step_s)
 
 
-def _event(event: LookalikePlan, noise: Noise, n: int) -> Event:
-    start = min(n, max(0, round(event.start_s)))
-    stop = min(n, max(start, round(event.start_s + event.duration_s)))
+def _event(event: LookalikePlan, noise: Noise, n: int, step_s: int) -> Event:
+    start = min(n, max(0, round(event.start_s / step_s)))
+    stop = min(n, max(start, round((event.start_s + event.duration_s) / step_s)))
     return Event(event.name, start, stop, event.magnitude, noise)
 
 
@@ -143,8 +148,10 @@ def _sign(fault: FaultPlan, noise: Noise) -> int:
     return fault.sign or int(noise.rng(f"sign:{fault.name}").choice([-1, 1]))
 
 
-def strength(fault: FaultPlan, specs: Mapping[str, FaultSpec], noise: Noise, n: int) -> Array:
-    """(n,) severity times the course of the onset, 0 before and after the fault.
+def strength(
+    fault: FaultPlan, specs: Mapping[str, FaultSpec], noise: Noise, n: int, step_s: int = 1
+) -> Array:
+    """(n,) severity times the course of the onset, 0 before and after the fault; `step_s` seconds a step.
 
     Raises:
         ValueError: a fault the device type does not have.
@@ -153,12 +160,12 @@ def strength(fault: FaultPlan, specs: Mapping[str, FaultSpec], noise: Noise, n: 
         raise ValueError(f"{fault.name} is no fault of this device; it has {', '.join(specs)}")
     spec = specs[fault.name]
     ramp_s = spec.ramp_s if fault.ramp_s is None else fault.ramp_s
-    second = np.arange(n)
-    course = np.clip((second - fault.onset_s + 1.0) / max(ramp_s, 1.0), 0.0, 1.0)
     kind = fault.onset or spec.onset
     if kind is Onset.STEP:
-        course = np.clip((second - fault.onset_s + 1.0) / min(max(ramp_s, 1.0), 20.0), 0.0, 1.0)
-    elif kind is Onset.INTERMITTENT:
+        ramp_s = min(ramp_s, STEP_ONSET_S)
+    second = step_s * np.arange(n)
+    course = np.clip((second - fault.onset_s + step_s) / max(ramp_s, step_s), 0.0, 1.0)
+    if kind is Onset.INTERMITTENT:
         course = course * _on_and_off(noise.rng(f"intermittent:{fault.name}"), n)
     if fault.end_s is not None:
         course[second >= fault.end_s] = 0.0
@@ -166,6 +173,7 @@ def strength(fault: FaultPlan, specs: Mapping[str, FaultSpec], noise: Noise, n: 
 
 
 def _on_and_off(rng: np.random.Generator, n: int) -> Array:
+    """(n,) 1 and 0 in turn, for 30 to 120 steps each."""
     stretches = rng.uniform(30.0, 120.0, 2 + n // 30).round().astype(int)
     present = np.arange(len(stretches)) % 2 == 0
     return np.repeat(present.astype(np.float64), stretches)[:n]
@@ -177,25 +185,26 @@ def _fault_truth(
     """Compare the run with the same run without fault `k`."""
     fault = run.plan.faults[k]
     healthy = machine.play(replace(run, faults=run.faults[:k] + run.faults[k + 1 :]))
-    onset = min(run.n - 1, max(0, round(fault.onset_s)))
-    end = run.n if fault.end_s is None else min(run.n, round(fault.end_s))
+    onset = min(run.n - 1, max(0, round(fault.onset_s / run.step_s)))
+    end = run.n if fault.end_s is None else min(run.n, round(fault.end_s / run.step_s))
     end = min(end, play.cleared.get(fault.name, end))
-    own = [second for second, name in play.alarms if onset <= second and (second, name) not in healthy.alarms]
+    own = [step for step, name in play.alarms if onset <= step and (step, name) not in healthy.alarms]
     until = max(onset + 1, min(end, _reaction(profile, play, healthy, onset)))
-    found = effects(profile, play.channels, healthy.channels, machine.spread, (onset, until))
+    found = effects(profile, play.channels, healthy.channels, machine.spread, (onset, until), run.step_s)
+    step_ms = SECOND_MS * run.step_s
     return FaultTruth(
         name=fault.name,
         severity=fault.severity,
-        onset_ms=start_ms + SECOND_MS * onset,
-        end_ms=start_ms + SECOND_MS * max(end, onset + 1),
-        device_alarm_ms=start_ms + SECOND_MS * own[0] if own else None,
+        onset_ms=start_ms + step_ms * onset,
+        end_ms=start_ms + step_ms * max(end, onset + 1),
+        device_alarm_ms=start_ms + step_ms * own[0] if own else None,
         channels=ranked(found),
         effects=found,
     )
 
 
 def _reaction(profile: DeviceProfile, play: Play, healthy: Play, onset: int) -> int:
-    """Second at which device or staff react to the fault by a state or setting; what follows is no longer it."""
+    """Step at which device or staff react to the fault by a state or setting; what follows is no longer it."""
     explained = [channel.name for channel in profile.channels if channel.role in ("setting", "state")]
     apart = np.any(
         [play.channels[name][onset:] != healthy.channels[name][onset:] for name in explained], axis=0
@@ -207,13 +216,13 @@ def _sample(machine: Machine[Any], profile: DeviceProfile, play: Play, key: str)
     """(N, C) what the device reports: at each channel's period, settings and states also when they change."""
     n = len(play.mode)
     values = np.full((n, len(profile.channels)), np.nan, np.float32)
-    second = np.arange(n)
+    steps = np.arange(n)
     on = play.mode != 0
     for column, channel in enumerate(profile.channels):
-        exact, step = play.channels[channel.name], machine.resolution[channel.name]
-        rounded = np.round(exact / step) * step
-        period = max(1, channel.period_ms // SECOND_MS)
-        due = (second + zlib.crc32(f"{key}:{channel.name}".encode())) % period == 0
+        exact, unit = play.channels[channel.name], machine.resolution[channel.name]
+        rounded = np.round(exact / unit) * unit
+        period = max(1, channel.period_ms // (SECOND_MS * machine.step_s))
+        due = (steps + zlib.crc32(f"{key}:{channel.name}".encode())) % period == 0
         if channel.name in play.ticks:
             due = play.ticks[channel.name]
         if channel.role in ("setting", "state"):

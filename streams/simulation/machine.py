@@ -25,7 +25,7 @@ MOST_ALARMS = 12
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A look-alike in whole seconds of the run."""
+    """A look-alike in whole steps of the run."""
 
     name: str
     start: int
@@ -50,28 +50,30 @@ class Injected:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The recipe of one simulated device run of `n` seconds."""
+    """The recipe of one simulated device run of `n` steps."""
 
     n: int
     noise: Noise
     plan: Plan
     events: tuple[Event, ...]
     faults: tuple[Injected, ...]
+    step_s: int = 1
+    """Seconds a step, the machine's."""
 
 
 @dataclass(slots=True)
 class Play:
-    """What the device did, at 1 Hz, before sampling."""
+    """What the device did, step by step, before sampling."""
 
     channels: dict[str, Array]
     """(n,) each, exact: not yet rounded to the device's resolution."""
     mode: NDArray[np.int16]
     ticks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    """Channels with a clock of their own (a breath): the seconds at which they are reported."""
+    """Channels with a clock of their own (a breath): the steps at which they are reported."""
     alarms: list[tuple[int, str]] = field(default_factory=list)
-    """(second, alarm name), in order of time."""
+    """(step, alarm name), in order of time."""
     cleared: dict[str, int] = field(default_factory=dict)
-    """Fault name → second at which staff removed it in answer to an alarm."""
+    """Fault name → step at which staff removed it in answer to an alarm."""
 
 
 class World(Protocol):
@@ -90,11 +92,16 @@ class Machine(ABC, Generic[W]):
     """A device type. Stateless: everything of a run lives in its world."""
 
     device_type: ClassVar[str]
+    step_s: ClassVar[int] = 1
+    """Seconds a step of the simulation: plans are in seconds, every array has one value a step. A device that
+    changes within hours is played in minutes."""
     modes: ClassVar[type[IntEnum]]
     treatment: ClassVar[int]
     """The mode in which the device does its work."""
     pauses: ClassVar[tuple[tuple[tuple[str, float, float], ...], ...]]
     """Usual interruptions of treatment: sequences of (mode, shortest, longest duration in seconds)."""
+    pauses_per_day: ClassVar[float] = 8.0
+    """How often the operator interrupts treatment, apart from the interruptions themselves."""
     faults: ClassVar[Mapping[str, FaultSpec]]
     lookalikes: ClassVar[Mapping[str, LookalikeSpec]]
     resolution: ClassVar[Mapping[str, float]]
@@ -131,9 +138,9 @@ class Machine(ABC, Generic[W]):
     def settle(self, world: W) -> None:
         """Whatever follows from the whole timeline before physics, such as a bag running empty."""
 
-    def respond(self, world: W, alarm: str, second: int) -> bool:
+    def respond(self, world: W, alarm: str, step: int) -> bool:
         """What device and staff do after an alarm; True if the world has changed."""
-        del world, alarm, second
+        del world, alarm, step
         return False
 
     def ticks(self, world: W, channels: Mapping[str, Array]) -> dict[str, NDArray[np.bool_]]:
@@ -156,10 +163,10 @@ class Machine(ABC, Generic[W]):
             first = _first_alarm(self.alarms(world, channels), quiet)
             if first is None:
                 break
-            second, alarm = first
+            step, alarm = first
             raised.append(first)
-            quiet[alarm] = second + ALARM_REPEAT_S
-            if self.respond(world, alarm, second):
+            quiet[alarm] = step + max(1, ALARM_REPEAT_S // self.step_s)
+            if self.respond(world, alarm, step):
                 channels = self.solve(world)
         return Play(channels, world.mode, self.ticks(world, channels), sorted(raised), world.cleared)
 
@@ -187,5 +194,5 @@ def mode_timeline(run: Run, modes: type[IntEnum], treatment: int) -> NDArray[np.
             raise ValueError(
                 f"{change.mode} is no mode of this device; it has {', '.join(modes.__members__)}"
             )
-        timeline[max(0, round(change.at_s)) :] = modes[change.mode]
+        timeline[max(0, round(change.at_s / run.step_s)) :] = modes[change.mode]
     return timeline

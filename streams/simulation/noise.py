@@ -15,13 +15,17 @@ Array = NDArray[np.float64]
 
 
 class Noise:
-    """Draws for one device; `level` 0 silences every draw of size, not the choices of `rng`."""
+    """Draws for one device; `level` 0 silences every draw of size, not the choices of `rng`.
 
-    def __init__(self, seed: int, device: str, level: float = 1.0) -> None:
+    `step_s`: seconds between two numbers of a series.
+    """
+
+    def __init__(self, seed: int, device: str, level: float = 1.0, step_s: int = 1) -> None:
         if seed < 0:
             raise ValueError(f"seed {seed} is negative")
         self._key = (seed, zlib.crc32(device.encode()))
         self._level = level
+        self._step_s = step_s
 
     @property
     def silent(self) -> bool:
@@ -53,35 +57,44 @@ class Noise:
         return (self._level * std) * self.rng(name).standard_normal(n)
 
     def wander(self, name: str, n: int, std: float, tau_s: float) -> Array:
-        """(n,) first-order autoregressive noise at 1 Hz: stationary `std`, correlation time `tau_s`."""
+        """(n,) first-order autoregressive noise: stationary `std`, correlation time `tau_s`."""
         if self._level == 0:
             return np.zeros(n)
-        phi = np.exp(-1.0 / tau_s)
+        phi = np.exp(-self._step_s / tau_s)
         draws = self.rng(name).standard_normal(n + 1)
         start = np.array([phi * draws[0]])
         walk, _ = lfilter([np.sqrt(1.0 - phi**2)], [1.0, -phi], draws[1:], zi=start)
         return np.asarray((self._level * std) * walk)
 
 
-def lag(signal: Array, tau_s: float, start: float | None = None) -> Array:
-    """(n,) first-order lag of `signal` at 1 Hz, begun settled at `start` (default: the first value)."""
-    phi = np.exp(-1.0 / tau_s)
+def lag(signal: Array, tau_s: float, start: float | None = None, *, step_s: int = 1) -> Array:
+    """(n,) first-order lag of `signal`, begun settled at `start` (default: the first value)."""
+    phi = np.exp(-step_s / tau_s)
     first = signal[0] if start is None else start
     settled, _ = lfilter([1.0 - phi], [1.0, -phi], signal, zi=np.array([phi * first]))
     return np.asarray(settled)
 
 
-def pulse(n: int, start: int, stop: int, rise_s: float = 1.0, fall_s: float | None = None) -> Array:
-    """(n,) 0 → 1 within `rise_s` from second `start`, back to 0 within `fall_s` from second `stop`."""
-    second = np.arange(n)
-    up = np.clip((second - start + 1) / max(rise_s, 1.0), 0.0, 1.0)
-    down = np.clip((second - stop + 1) / max(rise_s if fall_s is None else fall_s, 1.0), 0.0, 1.0)
+def pulse(
+    n: int, start: int, stop: int, rise_s: float = 1.0, fall_s: float | None = None, *, step_s: int = 1
+) -> Array:
+    """(n,) 0 → 1 within `rise_s` from step `start`, back to 0 within `fall_s` from step `stop`."""
+    second = step_s * np.arange(n)
+    fall_s = rise_s if fall_s is None else fall_s
+    up = np.clip((second - step_s * (start - 1)) / max(rise_s, step_s), 0.0, 1.0)
+    down = np.clip((second - step_s * (stop - 1)) / max(fall_s, step_s), 0.0, 1.0)
     return np.asarray(up - down).clip(0.0, 1.0)
 
 
 def bursts(
-    rng: np.random.Generator, n: int, every_s: float, decay_s: float, size: Array | float = 1.0
+    rng: np.random.Generator,
+    n: int,
+    every_s: float,
+    decay_s: float,
+    size: Array | float = 1.0,
+    *,
+    step_s: int = 1,
 ) -> Array:
     """(n,) exponentially decaying bursts at Poisson times, one in `every_s` on average, sizes ~ Exp(`size`)."""
-    hits = (rng.random(n) < 1.0 / every_s) * rng.exponential(1.0, n) * size
-    return np.asarray(lfilter([1.0], [1.0, -np.exp(-1.0 / decay_s)], hits))
+    hits = (rng.random(n) < step_s / every_s) * rng.exponential(1.0, n) * size
+    return np.asarray(lfilter([1.0], [1.0, -np.exp(-step_s / decay_s)], hits))

@@ -2,16 +2,20 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
 from streams.simulation.device import machine_of
+from streams.simulation.machine import Machine
 from streams.simulation.plan import FaultPlan, LookalikePlan, ModeChange, Plan
 
 DAY_S = 86400.0
-QUIET_S = 120.0
-"""Between two planned events of one device."""
+QUIET_S, QUIET_STEPS = 120.0, 5
+"""Between two planned events of one device, whichever is longer."""
+SETTLED_S, SETTLED_STEPS = 900.0, 15
+"""After a change of mode nothing is planned for so long, whichever is longer."""
 FIRST_ONSET_S, LAST_ONSET_S = 600.0, 1080.0
 """A fleet's faults begin no earlier than this after its start and no later than this before its end."""
 EARLIEST_EVENT_S = 300.0
@@ -43,15 +47,21 @@ def random_plan(
     For training, `least_per_day` lifts the rare kinds of look-alike to so many a day.
     `mode_rate` 0 leaves the device in treatment but for the modes that look-alikes bring; `faults` are added.
     """
-    specs = machine_of(device_type).lookalikes.values()
+    machine = machine_of(device_type)
+    specs = machine.lookalikes.values()
     wanted: list[LookalikePlan] = []
     for spec in specs:
         per_day = max(spec.per_day * rate, least_per_day)
         count = int(rng.poisson(per_day * duration_s / DAY_S))
         wanted += [_lookalike(spec, rng, 0.0, duration_s) for _ in range(count)]
     modes = _pauses(device_type, rng, duration_s, mode_rate)
-    busy = [(change.at_s - QUIET_S, change.at_s + 900.0) for change in modes]
-    return Plan(faults, _apart(wanted, busy), modes)
+    quiet_s, settled_s = _quiet_s(machine), max(SETTLED_S, SETTLED_STEPS * machine.step_s)
+    busy = [(change.at_s - quiet_s, change.at_s + settled_s) for change in modes]
+    return Plan(faults, _apart(wanted, busy, quiet_s), modes)
+
+
+def _quiet_s(machine: Machine[Any]) -> float:
+    return max(QUIET_S, QUIET_STEPS * machine.step_s)
 
 
 def fault_plan(
@@ -75,13 +85,14 @@ def fault_plan(
     Raises:
         ValueError: a fault the device type does not have.
     """
-    specs = machine_of(device_type).faults
+    machine = machine_of(device_type)
+    specs, quiet_s = machine.faults, _quiet_s(machine)
     if fault not in specs:
         raise ValueError(f"{fault} is no fault of {device_type}; it has {', '.join(specs)}")
     begin = float(rng.uniform(0.25, 0.5)) * duration_s if onset_s is None else onset_s
     planned = _compressed(specs[fault], rng, begin, duration_s, severity, ramp_s, onset, sign)
     before = random_plan(device_type, rng, duration_s, rate=rate, mode_rate=0.0)
-    early = tuple(e for e in before.lookalikes if e.start_s + e.duration_s + QUIET_S < begin)
+    early = tuple(e for e in before.lookalikes if e.start_s + e.duration_s + quiet_s < begin)
     return Plan((planned,), early)
 
 
@@ -119,6 +130,7 @@ def _group(kind: str, seed: int, duration_s: float, devices: int, faulty: int) -
     """The devices of one type: the faulty ones first."""
     rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), 0xF1EE])
     machine = machine_of(kind)
+    quiet_s = _quiet_s(machine)
     prefix = "".join(word[0] for word in kind.split("-")).upper()
     serials = [f"{prefix}-{number:05d}" for number in rng.choice(90000, devices, replace=False) + 10000]
     faults = _spread_faults([spec for spec in machine.faults.values() if spec.demo], rng, duration_s, faulty)
@@ -130,11 +142,11 @@ def _group(kind: str, seed: int, duration_s: float, devices: int, faulty: int) -
     wanted = [spec for _ in range(1 + 2 * devices // len(specs)) for spec in rng.permutation(np.array(specs))]
     fleet = []
     for serial, fault in zip(serials, planned, strict=True):
-        until = duration_s if fault is None else fault.onset_s - QUIET_S
+        until = duration_s if fault is None else fault.onset_s - quiet_s
         fitting = [k for k, spec in enumerate(wanted) if EARLIEST_EVENT_S + spec.duration_s[0] < until]
         own = [wanted[k] for k in fitting[: 2 if fault is None else 1]]
         wanted = [spec for k, spec in enumerate(wanted) if k not in fitting[: len(own)]]
-        events = _apart([_lookalike(spec, rng, EARLIEST_EVENT_S, until) for spec in own], [])
+        events = _apart([_lookalike(spec, rng, EARLIEST_EVENT_S, until) for spec in own], [], quiet_s)
         fits = tuple(event for event in events if event.start_s + event.duration_s <= until)
         fleet.append(PlannedDevice(kind, serial, Plan(() if fault is None else (fault,), fits)))
     return fleet
@@ -183,12 +195,14 @@ def _lookalike(spec: LookalikeSpec, rng: np.random.Generator, start_s: float, st
     return LookalikePlan(spec.name, round(begin), round(duration), round(float(rng.uniform(0.0, 1.0)), 2))
 
 
-def _apart(wanted: list[LookalikePlan], busy: list[tuple[float, float]]) -> tuple[LookalikePlan, ...]:
-    """Those of `wanted` that neither overlap an earlier one nor a busy time."""
+def _apart(
+    wanted: list[LookalikePlan], busy: list[tuple[float, float]], quiet_s: float
+) -> tuple[LookalikePlan, ...]:
+    """Those of `wanted` that neither overlap an earlier one nor a busy time, `quiet_s` apart."""
     kept: list[LookalikePlan] = []
     for event in sorted(wanted, key=lambda event: event.start_s):
         stop = event.start_s + event.duration_s
-        free = all(stop + QUIET_S < a or event.start_s > b + QUIET_S for a, b in busy)
+        free = all(stop + quiet_s < a or event.start_s > b + quiet_s for a, b in busy)
         if free:
             kept.append(event)
             busy = [*busy, (event.start_s, stop)]
@@ -201,12 +215,13 @@ def _pauses(
     """Now and then the operator pauses, puts the device into standby, or starts it anew."""
     machine = machine_of(device_type)
     changes: list[ModeChange] = []
-    at = float(rng.exponential(DAY_S / (8.0 * rate))) if rate > 0 else np.inf
+    per_day = machine.pauses_per_day * rate
+    at = float(rng.exponential(DAY_S / per_day)) if per_day > 0 else np.inf
     while at < duration_s - 60.0:
         sequence = machine.pauses[int(rng.integers(len(machine.pauses)))]
         for mode, short, long in sequence:
             changes.append(ModeChange(round(at), mode))
             at += float(rng.uniform(short, long))
         changes.append(ModeChange(round(at), machine.modes(machine.treatment).name))
-        at += 1200.0 + float(rng.exponential(DAY_S / (8.0 * rate)))
+        at += 1200.0 + float(rng.exponential(DAY_S / per_day))
     return tuple(changes)

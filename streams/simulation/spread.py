@@ -18,15 +18,17 @@ def measure_spread(
     Everything but settings and operator: unit-to-unit bias, age, patient, wander and noise.
     """
     machine, profile = machine_of(device_type), load_profiles()[device_type]
-    grid_s = profile.grid_ms // 1000
+    grid_s, step_s = profile.grid_ms // 1000, machine.step_s
     apart: dict[str, list[Array]] = {channel.name: [] for channel in profile.channels}
     for unit in range(units):
         name = f"{device_type}:spread-{unit}"
         plays = [
-            machine.play(Run(duration_s, Noise(seed + unit, name, level), Plan(), (), ())).channels
+            machine.play(
+                Run(duration_s // step_s, Noise(seed + unit, name, level, step_s), Plan(), (), (), step_s)
+            ).channels
             for level in (1.0, 0.0)
         ]
         for channel in profile.channels:
-            real, nominal = (view(channel, play[channel.name], grid_s) for play in plays)
+            real, nominal = (view(channel, play[channel.name], grid_s, step_s) for play in plays)
             apart[channel.name].append((real - nominal)[24:])
     return {name: float(np.std(np.concatenate(parts))) for name, parts in apart.items()}

@@ -49,7 +49,7 @@ class Truth:
 
 
 def cells(values: Array, rows: int, combine: str) -> Array:
-    """(N,) readings at 1 Hz → (N // rows,) grid cells, combined as the profile says."""
+    """(N,) readings → (N // rows,) grid cells of `rows` steps, combined as the profile says."""
     whole = len(values) // rows
     grid = values[: whole * rows].reshape(whole, rows)
     match combine:
@@ -63,9 +63,12 @@ def cells(values: Array, rows: int, combine: str) -> Array:
             return grid[:, -1].copy()
 
 
-def view(channel: Channel, values: Array, grid_s: int) -> Array:
-    """What a watcher can see of a channel at 1 Hz: its grid cells, of a counter its change per minute."""
-    seen = cells(values, grid_s, channel.combine)
+def view(channel: Channel, values: Array, grid_s: int, step_s: int = 1) -> Array:
+    """What a watcher can see of a channel: its grid cells, of a counter its change per minute.
+
+    Where a grid cell is longer than a minute, a counter's change per cell.
+    """
+    seen = cells(values, max(1, grid_s // step_s), channel.combine)
     if channel.role != "counter":
         return seen
     minute = max(1, 60 // grid_s)
@@ -80,21 +83,24 @@ def effects(
     healthy: Mapping[str, Array],
     spread: Mapping[str, float],
     between: tuple[int, int],
+    step_s: int = 1,
 ) -> dict[str, float]:
     """Root mean square of |faulty - healthy| in spreads, per measured or counted channel.
 
     Both runs draw the same random numbers, so the difference is the fault alone. `between` are the first
-    second and the one after the last; the later half of them counts, so that a long ramp is judged by what
-    it grew to.
+    step and the one after the last; the later half of them counts, so that a long ramp is judged by what it
+    grew to.
     """
     grid_s = max(1, profile.grid_ms // 1000)
-    first = (between[0] + between[1]) // 2 // grid_s
-    last = max(first + 1, between[1] // grid_s)
+    rows = max(1, grid_s // step_s)
+    first = (between[0] + between[1]) // 2 // rows
+    last = max(first + 1, between[1] // rows)
     found = {}
     for channel in profile.channels:
         if channel.role in ("setting", "state"):
             continue
-        apart = view(channel, faulty[channel.name], grid_s) - view(channel, healthy[channel.name], grid_s)
+        with_it, without = (view(channel, run[channel.name], grid_s, step_s) for run in (faulty, healthy))
+        apart = with_it - without
         part = apart[first:last]
         size = float(np.sqrt(np.mean(part**2))) if len(part) else 0.0
         found[channel.name] = size / spread[channel.name]
@@ -109,8 +115,8 @@ def ranked(found: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def mode_changes(
-    mode: NDArray[np.int16], names: Mapping[int, str], start_ms: int
+    mode: NDArray[np.int16], names: Mapping[int, str], start_ms: int, step_ms: int = 1000
 ) -> tuple[tuple[int, str], ...]:
     """(start_ms, mode name) of every stretch of one mode."""
     starts = np.flatnonzero(np.diff(mode, prepend=mode[0] - 1))
-    return tuple((start_ms + 1000 * int(s), names[int(mode[s])]) for s in starts)
+    return tuple((start_ms + step_ms * int(s), names[int(mode[s])]) for s in starts)

@@ -12,6 +12,7 @@ from streams.simulation import (
     random_plan,
     simulate,
 )
+from streams.simulation.planners import DEMO_TYPES
 from tests.streams.simulation.worlds import START_MS
 
 HOUR = 3600.0
@@ -59,7 +60,7 @@ def test_faults_of_a_fleet_differ_but_for_the_one_that_devices_share() -> None:
 
 def test_over_some_seeds_every_fault_meant_for_a_demo_and_every_lookalike_has_its_turn() -> None:
     fleets = [device for seed in range(40) for device in fleet_plan(seed, HOUR)]
-    for kind in DEVICE_TYPES:
+    for kind in DEMO_TYPES:
         group = [device.plan for device in fleets if device.device_type == kind]
         meant = {name for name, spec in fault_specs(kind).items() if spec.demo}
         assert {f.name for plan in group for f in plan.faults} == meant
