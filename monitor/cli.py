@@ -40,6 +40,10 @@ TrainPrecision = Annotated[
         "--precision", help="Of training's products: auto (bfloat16 on a GPU), float32 or bfloat16."
     ),
 ]
+TrainWindows = Annotated[
+    int | None,
+    typer.Option("--windows", help="Windows drawn for each half; by default 40 000 and 80 000.", min=100),
+]
 BatchSize = Annotated[
     int | None, typer.Option("--batch", help="Windows a step; by default 128, on a GPU 512.", min=8)
 ]
@@ -254,6 +258,7 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
     batch: BatchSize = None,
+    windows: TrainWindows = None,
     device: TrainDevice = "auto",
     precision: TrainPrecision = "auto",
     as_json: JsonOut = False,
@@ -261,7 +266,7 @@ def train(
     """Fit a model to recordings of healthy devices and write its artifact; under `torchrun` all processes share it."""
     from monitor.workshop import TrainOptions, WorkshopError, train_command
 
-    options = TrainOptions(seed, budget, steps, batch, device, precision)
+    options = TrainOptions(seed, budget, steps, batch, windows, device, precision)
     try:
         outcome = train_command(recordings, device_type, out, options, profile_folders=profiles or [])
     except WorkshopError as error:
@@ -286,6 +291,7 @@ def zoo(
     seed: Annotated[int, typer.Option(help="Seed of the trainings.", min=0)] = 0,
     steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
     batch: BatchSize = None,
+    windows: TrainWindows = None,
     jobs: Annotated[
         int | None, typer.Option(help="Types at the same time; by default one a core.", min=1)
     ] = None,
@@ -297,7 +303,7 @@ def zoo(
     from monitor.workshop import TrainOptions
     from monitor.zoo import ZooError, ZooOptions, make_zoo
 
-    training = TrainOptions(seed=seed, steps=steps, batch=batch, device=device, precision=precision)
+    training = TrainOptions(seed, None, steps, batch, windows, device, precision)
     options = ZooOptions(types, out, devices, hours, lookalikes, fleet_seed, jobs, training)
     try:
         made = make_zoo(options)

@@ -52,6 +52,8 @@ class TrainOptions:
     steps: int | None = None
     batch: int | None = None
     """Windows a step over all processes; the default suits the kind of device."""
+    windows: int | None = None
+    """Windows drawn for each half of the training."""
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
@@ -67,6 +69,8 @@ class TrainOptions:
             expectation_steps=min(self.steps or defaults.expectation_steps, defaults.expectation_steps),
             evidence_steps=self.steps or defaults.evidence_steps,
             batch=self.batch or compute.batch,
+            windows=self.windows or defaults.windows,
+            evidence_windows=self.windows or defaults.evidence_windows,
             min_rows=profile.min_rows,
         )
 
