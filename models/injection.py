@@ -99,7 +99,11 @@ class _Cells(NamedTuple):
     """(N, T) 0 to 1"""
 
     def of(self, chosen: NDArray[np.bool_]) -> "_Cells":
-        return _Cells(*(x[chosen] for x in self))
+        """Those of the cells that are `chosen`, (N,)."""
+        return _Cells(
+            self.clean[chosen], self.mask[chosen], self.unit[chosen], self.noise[chosen], self.counter[chosen],
+            self.kind[chosen], self.size[chosen], self.course[chosen],
+        )  # fmt: skip
 
 
 def _drifted(
@@ -133,7 +137,7 @@ def _course(
     onset = onset + np.where(rng.random((B, M)) < 0.3, rng.uniform(0, 0.2 * T, (B, M)), 0.0) * (onset >= 0)
     length = np.where(rng.random(B) < 0.35, rng.uniform(0.1, 1.5, B) * T, 0.5)
     t = np.arange(T, dtype=np.float64)
-    course = np.clip((t - onset[b, m][:, None]) / length[b][:, None], 0.0, 1.0)
+    course: NDArray[np.float64] = np.clip((t - onset[b, m][:, None]) / length[b][:, None], 0.0, 1.0)
     period, phase, duty = rng.uniform(0.06, 0.6, B) * T, rng.random(B), rng.uniform(0.3, 0.8, B)
     blinks = np.flatnonzero((rng.random(B) < 0.15)[b])
     of = b[blinks]
@@ -182,7 +186,7 @@ def _gain(c: _Cells, shift: NDArray[np.float64]) -> NDArray[np.float64]:
 def _wave(c: _Cells, rows: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """A swing of so many rows a period, in its own phase."""
     t = np.arange(c.clean.shape[1])
-    wave = np.sin(2 * np.pi * (t / rows[:, None] + rng.random((len(rows), 1))))
+    wave: NDArray[np.float64] = np.sin(2 * np.pi * (t / rows[:, None] + rng.random((len(rows), 1))))
     return wave * c.course * (np.maximum(c.noise, 0.3 * c.unit) * c.size)[:, None]
 
 

@@ -58,7 +58,7 @@ def test_a_descent_finds_the_bottom_and_its_loss_is_read_in_the_end() -> None:
 
 def test_bfloat16_products_change_the_loss_a_little_and_leave_gradients_in_float32() -> None:
     torch.manual_seed(0)
-    values, mask = windows_of(device(3, 400), ROWS, 4)
+    values, mask = (view.copy() for view in windows_of(device(3, 400), ROWS, 4))
     detector = Detector(CHANNELS, ROWS, TINY_MODEL)
     detector.preparation.fit(values, mask)
     prepared = prepare_all(detector, values, mask, torch.device("cpu"))
