@@ -204,8 +204,15 @@ def _calibrate_statistics(detector: Detector, taught: _Taught) -> Tensor:
 @torch.no_grad()
 def _ranking(detector: Detector, u: Tensor, faulty: _Taught) -> dict[str, float]:
     """How often a channel at fault comes first on injected faults, and how the window statistic separates."""
-    judgement = detector.evidence(u, faulty.told[0])
-    some = faulty.label.amax(1) > 0
-    first = torch.gather(faulty.label, 1, judgement.logit.argmax(1, keepdim=True))[some, 0]
-    statistic = combine(u, faulty.told[0], judgement)
-    return {"injected_top1": float(first.mean()), "injected_logit": float(statistic.evidence[some].median())}
+    first, evidence = [], []
+    for i in range(0, u.shape[1], 4096):
+        cut = slice(i, i + 4096)
+        present, label = faulty.told[0, cut], faulty.label[cut]
+        judgement = detector.evidence(u[:, cut], present)
+        some = label.amax(1) > 0
+        first.append(torch.gather(label, 1, judgement.logit.argmax(1, keepdim=True))[some, 0])
+        evidence.append(combine(u[:, cut], present, judgement).evidence[some])
+    return {
+        "injected_top1": float(torch.cat(first).mean()),
+        "injected_logit": float(torch.cat(evidence).median()),
+    }

@@ -86,7 +86,8 @@ def train_command(
 ) -> dict[str, Any]:
     """Train, write the artifact into `out`, and answer with what the manifest says.
 
-    Started by `torchrun`, its processes train one model together; the first one tells and writes.
+    Started by `torchrun`, its processes train one model together; the first one writes, tells and answers, the others
+    answer with nothing.
 
     Raises:
         WorkshopError: with what is wrong and how to mend it.
@@ -102,6 +103,8 @@ def train_command(
             manifest = maker(recordings, profile, out, options, compute, console)
     except (ArtifactError, ProfileError, RecordingError, RhythmError, ValueError) as error:
         raise WorkshopError(str(error)) from None
+    if not compute.leads:
+        return {}
     console.print(f"written to {out} (weights {manifest.weights_digest[:12]}…)", highlight=False)
     return {"out": str(out), "digest": manifest.weights_digest, "metrics": manifest.metrics}
 
