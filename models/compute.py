@@ -4,7 +4,7 @@ Knows no network and no data. One process is the plain case of many: alone, ever
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -78,7 +78,7 @@ class Compute:
         with _together():
             dist.all_reduce(flat)
         flat /= self.world
-        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view_as(gradient))
 
     def mean(self, value: float) -> float:
@@ -96,9 +96,13 @@ class Compute:
 
     def leading(self, value: T) -> T:
         """Rank 0's value."""
+        return self.once(lambda: value)
+
+    def once(self, act: Callable[[], T]) -> T:
+        """Rank 0 does it, and every process gets what came of it."""
         if self.world == 1:
-            return value
-        holder: list[Any] = [value]
+            return act()
+        holder: list[Any] = [act() if self.leads else None]
         with _together():
             dist.broadcast_object_list(holder, 0)
         chosen: T = holder[0]

@@ -190,7 +190,7 @@ def train_series(
         progress=progress,
         compute=compute,
     )
-    return compute.leading(save(trained, profile, config, out, told) if compute.leads else None)
+    return compute.once(lambda: save(trained, profile, config, out, told))
 
 
 def save(
