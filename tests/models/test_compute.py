@@ -56,6 +56,16 @@ def test_a_descent_finds_the_bottom_and_its_loss_is_read_in_the_end() -> None:
     assert 0 < descent.smoothed() < 1
 
 
+@pytest.mark.parametrize("steps", [2, 5, 10])
+@pytest.mark.parametrize("warm", [0.1, 0.3])
+def test_the_shortest_training_has_a_schedule_too(steps: int, warm: float) -> None:
+    weight = nn.Parameter(torch.ones(()))
+    descent = Descent([{"params": [weight]}], 0.1, steps, Compute(), warm=warm)
+    for _ in range(steps):
+        descent.step(weight**2)
+    assert weight.detach() < 1
+
+
 def test_bfloat16_products_change_the_loss_a_little_and_leave_gradients_in_float32() -> None:
     torch.manual_seed(0)
     views = windows_of(device(3, 400), ROWS, 4)
