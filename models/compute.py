@@ -78,8 +78,10 @@ class Compute:
         with _together():
             dist.all_reduce(flat)
         flat /= self.world
-        for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
-            gradient.copy_(mean.view_as(gradient))
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
 
     def mean(self, value: float) -> float:
         """Mean over the processes."""
