@@ -40,7 +40,7 @@ class Descent:
         # Fused: one kernel for all parameters, where a loop over them costs more than the networks.
         self._optimizer = torch.optim.AdamW(list(groups), rate, fused=True)
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self._optimizer, [rate] * len(groups), steps, pct_start=max(warm, min(2 / steps, 0.5))
+            self._optimizer, [rate] * len(groups), steps, pct_start=max(warm, 2 / steps)
         )
         self._smoothed = torch.zeros((), device=compute.device)
 
