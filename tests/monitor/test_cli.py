@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
-COMMANDS = ("run", "demo", "simulate", "replay", "train", "evaluate", "bench", "check-config", "alerts")
+COMMANDS = (
+    "run",
+    "demo",
+    "simulate",
+    "replay",
+    "train",
+    "zoo",
+    "evaluate",
+    "bench",
+    "check-config",
+    "alerts",
+)
 
 
 def attendant(*arguments: str) -> subprocess.CompletedProcess[str]:
