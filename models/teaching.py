@@ -1,7 +1,7 @@
 """Teaches what residuals mean: their usual size and tail in each context, and which channel a fault sits in.
 
 Works on the frozen networks of `models.grounding`, on devices that those have not seen, with the faults of
-`models.injection`. Letters: F statistics, N windows, M targets.
+`models.injection`. Letters: F statistics, M targets, N windows (last axis).
 """
 
 from collections.abc import Callable
@@ -23,10 +23,11 @@ from models.recipe import Progress, TrainingConfig
 
 class _Taught(NamedTuple):
     logs: Tensor
-    """(F, N, M)."""
+    """(F, M, N)."""
     told: Tensor
     context: Tensor
     label: Tensor
+    """(M, N)."""
     weight: Tensor
 
 
@@ -45,13 +46,13 @@ def learn_evidence(
 @torch.no_grad()
 def _log_statistics(detector: Detector, p: Prepared) -> _Taught:
     logs, told = [], []
-    for i in range(0, p.z.shape[1], 1024):
-        index = torch.arange(i, min(i + 1024, p.z.shape[1]), device=p.z.device)
+    for i in range(0, p.z.shape[-1], 1024):
+        index = torch.arange(i, min(i + 1024, p.z.shape[-1]), device=p.z.device)
         part, part_told = detector.log_statistics(detector.ground(pick(p, index)))
         logs.append(part)
         told.append(part_told)
     nothing = torch.zeros_like(p.last)
-    return _Taught(torch.cat(logs, 1), torch.cat(told, 1), p.context, nothing, torch.ones_like(nothing))
+    return _Taught(torch.cat(logs, -1), torch.cat(told, -1), p.context, nothing, torch.ones_like(nothing))
 
 
 def _learn_usual(
@@ -61,18 +62,19 @@ def _learn_usual(
     """What each statistic usually is: first over all contexts, then how each context differs."""
     scale = detector.scale
     hidden = torch.where(normal.told, normal.logs, torch.nan)
-    sample = hidden[:, :: max(1, hidden.shape[1] // 10_000)]
-    usual = torch.nanmedian(sample, 1, keepdim=True).values
-    spread = torch.nanquantile((sample - usual).abs(), 0.68, dim=1, keepdim=True)
-    scale.usual.copy_(torch.nan_to_num(usual))
-    scale.spread.copy_(torch.nan_to_num(spread, nan=1.0).clamp(min=0.15))
+    sample = hidden[..., :: max(1, hidden.shape[-1] // 10_000)]
+    usual = torch.nanmedian(sample, -1, keepdim=True).values
+    spread = torch.nanquantile((sample - usual).abs(), 0.68, dim=-1, keepdim=True)
+    scale.usual.copy_(torch.nan_to_num(usual).transpose(1, 2))
+    scale.spread.copy_(torch.nan_to_num(spread, nan=1.0).clamp(min=0.15).transpose(1, 2))
     steps = config.evidence_steps // 2
     optimizer = torch.optim.AdamW(scale.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
     running = 0.0
     for step in range(steps):
-        index = torch.from_numpy(rng.integers(normal.logs.shape[1], size=256)).to(normal.logs.device)
-        loss = _usual_loss(scale, normal.logs[:, index], normal.told[:, index].float(), normal.context[index])
+        index = torch.from_numpy(rng.integers(normal.logs.shape[-1], size=256)).to(normal.logs.device)
+        logs, told, context = (x.index_select(-1, index) for x in (normal.logs, normal.told, normal.context))
+        loss = _usual_loss(scale, logs, told.float(), context)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
@@ -112,18 +114,17 @@ def _injected(
     for i in range(0, len(values), 1024):
         cut = slice(i, i + 1024)
         with torch.no_grad():
-            _, spread, _, _ = detector.expectation(clean.context[cut])
-        unit = np.maximum(np.exp(spread.mean(0).cpu().numpy()), 0.01) * scale
+            _, spread, _, _ = detector.expectation(clean.context[:, cut])
+        unit = np.maximum(np.exp(spread.mean(0).t().cpu().numpy()), 0.01) * scale
         faulty = inject(values[cut][..., targets], mask[cut][..., targets], unit, noise, together, counters,
                         config.injection, rng)  # fmt: skip
         changed = values[cut].copy()
         changed[..., targets] = np.where(mask[cut][..., targets], faulty.values, np.nan)
         with torch.no_grad():
             part = _log_statistics(detector, prepare(detector, changed, mask[cut], device))
-        parts.append(part._replace(
-            label=torch.from_numpy(faulty.label).to(device), weight=torch.from_numpy(faulty.weight).to(device)
-        ))  # fmt: skip
-    return _Taught(*(torch.cat(p, 1 if p[0].ndim == 3 else 0) for p in zip(*parts, strict=True)))
+        label, weight = (torch.from_numpy(x.T.copy()).to(device) for x in (faulty.label, faulty.weight))
+        parts.append(part._replace(label=label, weight=weight))
+    return _Taught(*(torch.cat(p, -1) for p in zip(*parts, strict=True)))
 
 
 def _restlessness(p: Prepared) -> NDArray[np.float32]:
@@ -131,14 +132,14 @@ def _restlessness(p: Prepared) -> NDArray[np.float32]:
     n = p.mask.sum(0).clamp(min=1)
     mean = (p.z * p.mask).sum(0) / n
     deviation = torch.sqrt((((p.z - mean) * p.mask) ** 2).sum(0) / n)
-    usual: NDArray[np.float32] = torch.median(deviation, 0).values.clamp(min=0.005).cpu().numpy()
+    usual: NDArray[np.float32] = torch.median(deviation, -1).values.clamp(min=0.005).cpu().numpy()
     return usual
 
 
 def _together(p: Prepared) -> NDArray[np.float32]:
     """(M, M) absolute correlation of the windows' changes, newer half against older half."""
     half = p.z.shape[0] // 2
-    change = (p.z[half:].mean(0) - p.z[:half].mean(0)).cpu().numpy()
+    change = (p.z[half:].mean(0) - p.z[:half].mean(0)).t().cpu().numpy()
     change = np.sign(change) * np.sqrt(np.abs(change))
     centred = change - change.mean(0)
     spread = np.maximum(centred.std(0), 1e-6)
@@ -162,7 +163,7 @@ def _learn_query(
         ],
         5e-3,
     )
-    steps, n = config.evidence_steps, u_normal.shape[1]
+    steps, n = config.evidence_steps, u_normal.shape[-1]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, steps)
     running = 0.0
     hard = np.arange(n)
@@ -171,16 +172,19 @@ def _learn_query(
             hard = _hardest(detector, u_normal, normal.told[0])
         some = np.concatenate([rng.integers(n, size=64), rng.choice(hard, 64)])
         a, b = (torch.from_numpy(i).to(u_normal.device) for i in (some, rng.integers(n, size=128)))
-        u = torch.cat((u_normal[:, a], u_faulty[:, b]), 1)
-        present = torch.cat((normal.told[0, a], faulty.told[0, b]))
-        label = torch.cat((normal.label[a], faulty.label[b]))
-        weight = torch.cat((normal.weight[a], faulty.weight[b]))
+        u, present, label, weight = (
+            torch.cat((x.index_select(-1, a), y.index_select(-1, b)), -1)
+            for x, y in (
+                (u_normal, u_faulty), (normal.told[0], faulty.told[0]),
+                (normal.label, faulty.label), (normal.weight, faulty.weight),
+            )
+        )  # fmt: skip
         judgement = evidence(u, present)
         weight = weight * present
         bce = nn.functional.binary_cross_entropy_with_logits
-        by_channel = (bce(judgement.logit, label, reduction="none") * weight).sum() / len(u[0])
-        known = (weight > 0).logical_or(~present).all(1) | (label.amax(1) > 0)
-        by_window = (bce(torch.logsumexp(judgement.logit, 1), label.amax(1), reduction="none") * known).mean()
+        by_channel = (bce(judgement.logit, label, reduction="none") * weight).sum() / u.shape[-1]
+        known = (weight > 0).logical_or(~present).all(0) | (label.amax(0) > 0)
+        by_window = (bce(torch.logsumexp(judgement.logit, 0), label.amax(0), reduction="none") * known).mean()
         loss = by_channel + by_window
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -196,9 +200,10 @@ def _learn_query(
 def _hardest(detector: Detector, u: Tensor, present: Tensor) -> NDArray[np.int64]:
     """The twentieth of the fault-free windows that look most like a fault: the threshold will be decided there."""
     parts = [
-        detector.evidence(u[:, i : i + 4096], present[i : i + 4096]).logit for i in range(0, u.shape[1], 4096)
+        detector.evidence(u[..., i : i + 4096], present[:, i : i + 4096]).logit
+        for i in range(0, u.shape[-1], 4096)
     ]
-    logit = torch.logsumexp(torch.cat(parts), 1)
+    logit = torch.logsumexp(torch.cat(parts, -1), 0)
     hardest: NDArray[np.int64] = torch.topk(logit, max(len(logit) // 20, 1)).indices.cpu().numpy()
     return hardest
 
@@ -212,7 +217,7 @@ def _calibrate_statistics(detector: Detector, taught: _Taught) -> Tensor:
 def _ranking(detector: Detector, u: Tensor, faulty: _Taught) -> dict[str, float]:
     """How often a channel at fault comes first on injected faults, and how the window statistic separates."""
     judgement = detector.evidence(u, faulty.told[0])
-    some = faulty.label.amax(1) > 0
-    first = torch.gather(faulty.label, 1, judgement.logit.argmax(1, keepdim=True))[some, 0]
+    some = faulty.label.amax(0) > 0
+    first = torch.gather(faulty.label, 0, judgement.logit.argmax(0, keepdim=True))[0, some]
     statistic = combine(u, faulty.told[0], judgement)
     return {"injected_top1": float(first.mean()), "injected_logit": float(statistic.evidence[some].median())}
