@@ -116,7 +116,7 @@ class FaultQuery(nn.Module):
         self.query = nn.Parameter(torch.randn(heads, width // heads) * width**-0.5)
 
     def forward(self, features: Tensor, absent: Tensor) -> Tensor:
-        """(features, N, B), (N, B) bool → (N, B) attention; columns sum to 1, absent channels get 0 (unless all are)."""
+        """(features, N, B), (N, B) bool → (N, B): columns sum to 1, absent channels get 0 (unless all are)."""
         x = self.between(torch.relu(linear(self.embed, features.transpose(0, 1))))  # (N, d, B)
         counted = ~absent | absent.all(0)
         score = torch.clamp(self._asked(x), -SCORE_LIMIT, SCORE_LIMIT)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import GatedBlock
-from models.columns import linear
+from models.columns import linear, product
 from models.preparation import squash
 
 
@@ -107,7 +107,7 @@ class LinearSubspace(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(T, M, B) → what its projection leaves (T, M, B)."""
         x = z.flatten(0, 1) - self.mean[:, None]
-        return torch.addmm(x, self.basis, self.basis.t() @ x, alpha=-1).view(z.shape)
+        return (x - product(self.basis, product(self.basis.t(), x))).view(z.shape)
 
 
 class Expectation(nn.Module):

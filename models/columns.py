@@ -1,4 +1,4 @@
-"""Linear layers over windows that are columns: (in, B) → (out, B), with or without tokens before it.
+"""Linear layers over windows that are columns: (in, B) → (out, B), or (N, in, B) → (N, out, B) with N tokens.
 
 Windows as the last axis give every step one long run of memory and every window a column of its own. Knows no network.
 """
@@ -14,6 +14,31 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def affine(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """weight · x + bias for every column of (in, B) or (N, in, B)."""
-    if x.ndim == 2:
-        return torch.addmm(bias[:, None], weight, x)
-    return torch.baddbmm(bias[:, None], weight.expand(len(x), -1, -1), x)
+    if x.ndim == 3:
+        return torch.baddbmm(bias[:, None], weight.expand(len(x), -1, -1), x)
+    if _onednn_serves(x):
+        return product(weight, x).add_(bias[:, None])
+    return torch.addmm(bias[:, None], weight, x)
+
+
+def product(weight: Tensor, x: Tensor) -> Tensor:
+    """weight · x for (in, B) columns.
+
+    Scoring on the CPU takes oneDNN's kernel where this build of torch has it: torch's own `mm` goes to MKL, which uses
+    half the width of the vector units of some processors (105 against 220 GFLOP/s measured on an EPYC of 2024).
+    """
+    if _onednn_serves(x):
+        kernel = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 -- no public name reaches it in float32
+        y: Tensor = kernel(weight, x.t(), None, "none", [], "")
+        return y
+    return weight @ x
+
+
+def _onednn_serves(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )

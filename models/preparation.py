@@ -77,14 +77,18 @@ def squash(z: Tensor) -> Tensor:
 
 
 def fill_forward(x: Tensor, seen: Tensor) -> Tensor:
-    """Carry the last seen reading along the first axis, 0 before the first: (T, ...), 1.0 or 0.0 (T, ...) → (T, ...)."""
-    filled, gap, reach = x * seen, 1.0 - seen, 1
-    while reach < len(x):  # every pass doubles how far a reading is carried; one of the two terms is always 0
-        carried = torch.addcmul(filled[reach:], gap[reach:], filled[:-reach])
-        filled = torch.cat((filled[:reach], carried))
-        gap = torch.cat((gap[:reach], gap[reach:] * gap[:-reach]))
-        reach *= 2
+    """Carry the last seen reading along the first axis, 0 before the first: (T, ...), 1.0 or 0.0 (T, ...) → filled."""
+    filled, gap = x * seen, 1.0 - seen
+    rows, gaps = filled.unbind(0), gap.unbind(0)
+    for t in range(1, len(rows)):
+        rows[t].addcmul_(gaps[t], rows[t - 1])  # exact, for one of the two terms is 0
     return filled
+
+
+def newest_seen(seen: Tensor) -> Tensor:
+    """(T, ...) 1.0 or 0.0 → (T, ...) the row of the newest reading up to each row as a number, -1 without any."""
+    rows = torch.arange(1, len(seen) + 1, device=seen.device, dtype=seen.dtype)
+    return torch.cummax(seen * rows.view(-1, *[1] * (seen.ndim - 1)), 0).values - 1.0
 
 
 def first_seen(seen: Tensor) -> Tensor:
@@ -92,12 +96,6 @@ def first_seen(seen: Tensor) -> Tensor:
     T = len(seen)
     left = torch.arange(T, 0, -1, device=seen.device, dtype=seen.dtype).view(-1, *[1] * (seen.ndim - 1))
     return T - (seen * left).amax(0)
-
-
-def last_seen(seen: Tensor) -> Tensor:
-    """(T, ...) 1.0 or 0.0 → (...) the row of the last reading as a number, -1 without any."""
-    rows = torch.arange(1, len(seen) + 1, device=seen.device, dtype=seen.dtype)
-    return (seen * rows.view(-1, *[1] * (seen.ndim - 1))).amax(0) - 1.0
 
 
 class Preparation(nn.Module):
@@ -157,11 +155,14 @@ class Preparation(nn.Module):
             targets, target_seen = x[:, self.targets], seen[:, self.targets]
             if self.counters:
                 level, level_seen = targets[:, self.counters], target_seen[:, self.counters]
+                told = newest_seen(level_seen), first_seen(level_seen)
+                level = fill_both(level, level_seen)
                 self.slope_limit.copy_(torch.tensor([[-torch.inf, torch.inf]] * len(self.counters)))
-                slopes, slope_seen = self._slopes(level, level_seen)
+                slopes, slope_seen = self._slopes(level, level_seen, *told)
                 for j in range(len(self.counters)):
                     self.slope_limit[j] = _believable(slopes[:, j][slope_seen[:, j] > 0])
-                targets[:, self.counters], target_seen[:, self.counters] = self._slopes(level, level_seen)
+                slopes, slope_seen = self._slopes(level, level_seen, *told)
+                targets[:, self.counters], target_seen[:, self.counters] = slopes, slope_seen
             for m, floor in enumerate(self.floors):
                 self.center[m], self.scale[m] = _robust(targets[:, m][target_seen[:, m] > 0], floor)
             for s, i in enumerate(self.settings):
@@ -181,10 +182,10 @@ class Preparation(nn.Module):
         last = torch.where(heard > 0, filled[-1], torch.nan)[self.target_index]
         span = torch.zeros_like(last)
         if self.counters:
-            c, c_seen = self.counter_index, told.index_select(1, self.counter_index)
-            span[c] = torch.clamp(last_seen(c_seen) - first_seen(c_seen), min=0.0)
-            slopes, slope_seen = self._slopes(targets.index_select(1, c), c_seen)
-            targets[:, c], told[:, c] = fill_both(slopes, slope_seen), slope_seen
+            c = self.counter_index
+            newest, first = newest_seen(told[:, c]), first_seen(told[:, c])
+            span[c] = torch.clamp(newest[-1] - first, min=0.0)
+            targets[:, c], told[:, c] = self._slopes(targets[:, c], told[:, c], newest, first)
         z = torch.clamp((targets - self.center[:, None]) / self.scale[:, None], -WILD, WILD)
         return Prepared(z * told.amax(0), told, self._context(filled), last, span, heard)
 
@@ -203,19 +204,17 @@ class Preparation(nn.Module):
         told = seen.view(torch.uint8).reshape(B, T * C).t().contiguous().view(T, C, B).to(x.dtype)
         return torch.nan_to_num(x).mul_(told), told
 
-    def _slopes(self, level: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Slope a row of (T, counters, B) over the last quarter window; 0 and not seen where it cannot be told."""
+    def _slopes(self, level: Tensor, seen: Tensor, newest: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """Slope a row of filled (T, counters, B) levels over the last quarter window, filled, and where it is told."""
         H, T = self.slope_rows, level.shape[0]
-        rows = torch.arange(T, device=level.device)[:, None, None]
-        filled, row = fill_forward(level, seen), fill_forward(rows.to(level.dtype), seen)
-        first = first_seen(seen).clamp(max=T - 1).long()  # before a full quarter: since the first reading
-        back = torch.maximum(torch.clamp(rows - H, min=0), first)
-        elapsed = row - torch.gather(row, 0, back)
-        slope = (filled - torch.gather(filled, 0, back)) / torch.clamp(elapsed, min=1.0)
+        newest = torch.maximum(newest, first)
+        # Levels are filled backwards, so before a full quarter this is the slope since the first reading.
+        elapsed, risen = (x - torch.cat((x[:1].expand(H, -1, -1), x[:-H])) for x in (newest, level))
+        slope = risen / torch.clamp(elapsed, min=1.0)
         low, high = self.slope_limit[:, :1], self.slope_limit[:, 1:]
-        believed = (elapsed >= min(H // 4 + 1, H)) & (slope >= low) & (slope <= high)
-        told = seen * believed
-        return slope * told, told
+        told = seen * ((elapsed >= min(H // 4 + 1, H)) & (slope >= low) & (slope <= high))
+        nearest = torch.maximum(newest_seen(told), first_seen(told)).clamp(max=T - 1)
+        return torch.gather(slope * told, 0, nearest.long()), told
 
     def _rank(self, x: Tensor) -> Tensor:
         """(P, S, B) settings → where they stand among those of the fleet, 0 to 4, linear between the knots.
