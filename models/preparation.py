@@ -78,8 +78,12 @@ def squash(z: Tensor) -> Tensor:
 
 def fill_forward(x: Tensor, seen: Tensor) -> Tensor:
     """Carry the last seen reading along the first axis, 0 before the first: (T, ...), 1.0 or 0.0 (T, ...) → filled."""
-    filled, gap = x * seen, 1.0 - seen
-    rows, gaps = filled.unbind(0), gap.unbind(0)
+    return _carried(x * seen, seen)
+
+
+def _carried(filled: Tensor, seen: Tensor) -> Tensor:
+    """The same in place, with a first row that begins it and 0 in every later cell without a reading."""
+    rows, gaps = filled.unbind(0), (1.0 - seen).unbind(0)
     for t in range(1, len(rows)):
         rows[t].addcmul_(gaps[t], rows[t - 1])  # exact, for one of the two terms is 0
     return filled
@@ -248,11 +252,9 @@ class Preparation(nn.Module):
 def fill_both(x: Tensor, seen: Tensor) -> Tensor:
     """Forward fill, and backwards before the first reading; 0 without any. (T, ...), 1.0 or 0.0 → (T, ...)."""
     first = first_seen(seen).clamp(max=len(x) - 1).long()[None]
-    begin = torch.gather(x, 0, first) * seen.amax(0)
-    return fill_forward(
-        torch.cat((torch.lerp(begin, x[:1], seen[:1]), x[1:])),
-        torch.cat((torch.ones_like(seen[:1]), seen[1:])),
-    )
+    filled = x * seen
+    filled[0] += torch.gather(filled, 0, first)[0] * (1.0 - seen[0])  # exact as well
+    return _carried(filled, seen)
 
 
 def _robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:
