@@ -179,7 +179,7 @@ class AttentionScorer:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
         n = len(values)
         size = self._small if n <= self._small else CHUNK
-        if n == size:
+        if n == size and values.flags.writeable and mask.flags.writeable:  # torch refuses to share the others
             return values, mask, n
         v = np.zeros((size, *values.shape[1:]), np.float32)
         m = np.zeros((size, *values.shape[1:]), np.bool_)
