@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.columns import affine, linear
+from models.columns import affine, linear, through
 
 SCORE_LIMIT = 30.0
 """Attention scores beyond this are as good as certain."""
@@ -93,9 +93,7 @@ class GatedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, d, B) → (N, d, B)."""
         x = torch.addcmul(x, self.gamma_attention, self.attention(self.norm_attention(x)))
-        wide, _, narrow = self.forward_layer
-        hidden = torch.relu(linear(wide, self.norm_forward(x)))
-        return torch.addcmul(x, self.gamma_forward, linear(narrow, hidden))
+        return torch.addcmul(x, self.gamma_forward, through(self.forward_layer, self.norm_forward(x)))
 
 
 class FaultQuery(nn.Module):

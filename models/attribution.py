@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.attention import FaultQuery
 from models.autoencoder import ModelConfig
-from models.columns import linear
+from models.columns import linear, through
 
 STATISTICS = (
     "subspace_rms_new", "subspace_rms_mid", "subspace_rms_all", "subspace_bias_mid", "subspace_bias_all",
@@ -103,7 +103,7 @@ class ContextScale(nn.Module):
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(K, B) → usual, spread and log tail, each (F, M, B)."""
-        y = linear(self.out, torch.relu(linear(self.hidden[0], context))).view(3, self.F, self.M, -1)
+        y = linear(self.out, through(self.hidden, context)).view(3, self.F, self.M, -1)
         usual, spread, tail = (x.transpose(1, 2) for x in (self.usual, self.spread, self.tail))  # (F, M, 1)
         return (
             torch.addcmul(usual, y[0], spread),

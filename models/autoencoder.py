@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import GatedBlock
-from models.columns import linear, product
+from models.columns import linear, product, through
 from models.preparation import squash
 
 
@@ -134,9 +134,7 @@ class Expectation(nn.Module):
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(K, B) → level, log spread of the level, liveliness, log spread of it; each (P, M, B)."""
-        first, _, second, _ = self.bent
-        bent = torch.relu(linear(second, torch.relu(linear(first, context))))
-        h = torch.cat((linear(self.straight, context), bent))
+        h = torch.cat((linear(self.straight, context), through(self.bent, context)))
         y = linear(self.out, h).view(self.P, 4, self.M, -1)
         level, level_spread, lively, lively_spread = y.unbind(1)
         return level, level_spread.clamp(-6, 4), lively, lively_spread.clamp(-6, 4)

@@ -12,6 +12,13 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     return affine(layer.weight, layer.bias, x)
 
 
+def through(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Linear layers and what stands between them, one after the other."""
+    for layer in layers:
+        x = linear(layer, x) if isinstance(layer, nn.Linear) else layer(x)
+    return x
+
+
 def affine(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """weight · x + bias for every column of (in, B) or (N, in, B)."""
     if x.ndim == 3:
@@ -39,6 +46,6 @@ def _onednn_serves(x: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_grad_enabled()
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )

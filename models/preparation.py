@@ -159,13 +159,13 @@ class Preparation(nn.Module):
             targets, target_seen = x[:, self.targets], seen[:, self.targets]
             if self.counters:
                 level, level_seen = targets[:, self.counters], target_seen[:, self.counters]
-                told = newest_seen(level_seen), first_seen(level_seen)
+                newest, first = newest_seen(level_seen), first_seen(level_seen)
                 level = fill_both(level, level_seen)
                 self.slope_limit.copy_(torch.tensor([[-torch.inf, torch.inf]] * len(self.counters)))
-                slopes, slope_seen = self._slopes(level, level_seen, *told)
+                slopes, slope_seen = self._slopes(level, level_seen, newest, first)
                 for j in range(len(self.counters)):
                     self.slope_limit[j] = _believable(slopes[:, j][slope_seen[:, j] > 0])
-                slopes, slope_seen = self._slopes(level, level_seen, *told)
+                slopes, slope_seen = self._slopes(level, level_seen, newest, first)
                 targets[:, self.counters], target_seen[:, self.counters] = slopes, slope_seen
             for m, floor in enumerate(self.floors):
                 self.center[m], self.scale[m] = _robust(targets[:, m][target_seen[:, m] > 0], floor)
@@ -241,7 +241,7 @@ class Preparation(nn.Module):
             told = torch.cat((z, self._rank(middle), (self._rank(high) - self._rank(low)) * 0.5), 1)
             parts.append(told.view(-1, B))
         if self.states:
-            values = self.category.split(self.categories)
+            values = torch.split(self.category, self.categories)  # type: ignore[no-untyped-call]  # torch leaves it untyped
             alike = [filled[:, i, None] == v[:, None] for i, v in zip(self.states, values, strict=True)]
             hot = torch.cat(alike, 1).view(torch.uint8).to(filled.dtype)
             parts.append(hot.view(P, -1, len(self.category), B).mean(1).view(-1, B))
