@@ -241,7 +241,7 @@ class Preparation(nn.Module):
             told = torch.cat((z, self._rank(middle), (self._rank(high) - self._rank(low)) * 0.5), 1)
             parts.append(told.view(-1, B))
         if self.states:
-            values = torch.split(self.category, self.categories)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            values = torch.split(self.category, self.categories)
             alike = [filled[:, i, None] == v[:, None] for i, v in zip(self.states, values, strict=True)]
             hot = torch.cat(alike, 1).view(torch.uint8).to(filled.dtype)
             parts.append(hot.view(P, -1, len(self.category), B).mean(1).view(-1, B))
