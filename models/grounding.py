@@ -26,8 +26,7 @@ def prepare(
 
 
 def pick(prepared: Prepared, index: Tensor) -> Prepared:
-    rows, each = (prepared.z, prepared.mask), (prepared.context, prepared.last, prepared.span)
-    return Prepared(*(x[:, index] for x in rows), *(x[index] for x in each))
+    return Prepared(*(x.index_select(-1, index) for x in prepared))
 
 
 def prepare_all(
@@ -38,7 +37,7 @@ def prepare_all(
             prepare(detector, values[i : i + 2048], mask[i : i + 2048], to)
             for i in range(0, len(values), 2048)
         ]
-    return Prepared(*(torch.cat(p, 1 if p[0].ndim == 3 else 0) for p in zip(*parts, strict=True)))
+    return Prepared(*(torch.cat(p, -1) for p in zip(*parts, strict=True)))
 
 
 def expectation_loss(detector: Detector, p: Prepared) -> Tensor:
@@ -66,9 +65,9 @@ def reconstruction_loss(
     """
     z, mask = p.z, p.mask
     if rng is not None:
-        T, B, M = z.shape
-        hidden = torch.rand(B, M, generator=rng, device=z.device) < 0.15
-        begin = torch.rand(B, M, generator=rng, device=z.device) * 1.6 - 0.8
+        T, M, B = z.shape
+        hidden = torch.rand(M, B, generator=rng, device=z.device) < 0.15
+        begin = torch.rand(M, B, generator=rng, device=z.device) * 1.6 - 0.8
         rows = torch.arange(T, device=z.device)[:, None, None] / T
         keep = 1.0 - (hidden & (rows >= begin)).to(z.dtype)
         z, mask = z * keep, mask * keep
@@ -95,13 +94,13 @@ def learn_normal(
     )
     check = prepare_all(detector, *held_back, device)
     lively_told = patch_levels(learn.z, learn.mask, detector.config.patches)[3]
-    detector.expectation.restless.copy_((lively_told.mean((0, 1)) > 0.2).float())
+    detector.expectation.restless.copy_((lively_told.mean((0, 2)) > 0.2).float())
     compute.agree(detector.expectation)
     fit = _Fit(config, rng, progress, config.expectation_steps + config.steps, compute)
     expected = fit.run("normal", detector.expectation, lambda p, _: expectation_loss(detector, p), learn, check,
                        config.expectation_steps, 0)  # fmt: skip
     learn, check = _deviations(detector, learn), _deviations(detector, check)
-    components = compute.leading(detector.subspace.fit(learn.z[:, :20_000], detector.config.variance_kept))
+    components = compute.leading(detector.subspace.fit(learn.z[..., :20_000], detector.config.variance_kept))
     compute.agree(detector.subspace)
     rebuilt = fit.run("normal", detector.autoencoder, lambda p, r: reconstruction_loss(detector, p, r, compute), learn,
                       check, config.steps, config.expectation_steps)  # fmt: skip
@@ -112,10 +111,10 @@ def learn_normal(
 def _deviations(detector: Detector, p: Prepared) -> Prepared:
     """The same windows with deviations from the expectation in place of readings."""
     z = torch.empty_like(p.z)
-    for i in range(0, p.z.shape[1], 2048):
+    for i in range(0, p.z.shape[-1], 2048):
         cut = slice(i, i + 2048)
-        mean, spread, lively, _ = detector.expectation(p.context[cut])
-        z[:, cut] = detector.expectation.deviation(p.z[:, cut].contiguous(), mean, spread, lively)
+        mean, spread, lively, _ = detector.expectation(p.context[:, cut])
+        z[..., cut] = detector.expectation.deviation(p.z[..., cut].contiguous(), mean, spread, lively)
     return p._replace(z=z)
 
 
@@ -135,7 +134,7 @@ class _Fit(NamedTuple):
         self, name: str, network: nn.Module, loss_of: Loss, learn: Prepared, check: Prepared, steps: int, before: int
     ) -> float:  # fmt: skip
         """Fit `network`, keep its best weights, and answer their held-back loss."""
-        config, compute, n = self.config, self.compute, learn.z.shape[1]
+        config, compute, n = self.config, self.compute, learn.z.shape[-1]
         groups = [{"params": list(network.parameters()), "weight_decay": 1e-3}]
         descent = Descent(groups, config.learning_rate, steps, compute, warm=0.1, clip=1.0)
         hide = torch.Generator(compute.device).manual_seed(config.seed + 1_000_003 * compute.rank)
@@ -160,7 +159,7 @@ class _Fit(NamedTuple):
 @torch.no_grad()
 def _held_back_loss(loss_of: Loss, check: Prepared) -> float:
     """Mean over the held-back windows, in full precision; read from the device once."""
-    n, parts = check.z.shape[1], []
+    n, parts = check.z.shape[-1], []
     for i in range(0, n, 1024):
         index = torch.arange(i, min(i + 1024, n), device=check.z.device)
         parts.append(loss_of(pick(check, index), None) * len(index))

@@ -337,12 +337,20 @@ def evaluate(
 def bench(
     samples: Annotated[int, typer.Option(help="Samples of the throughput part.", min=1000)] = 400_000,
     devices: Annotated[int, typer.Option(help="Devices they come from.", min=1)] = 200,
+    scorer: Annotated[
+        bool, typer.Option("--scorer", help="Only the scorer: no broker, one thread, 12 channels, 64 rows.")
+    ] = False,
     report: ReportFile = None,
 ) -> None:
     """Measure the road from a real broker to the score on this machine."""
-    from monitor.benchmark import run_benchmark
+    if scorer:
+        from monitor.scorerbench import run_scorer_benchmark
 
-    figures = run_benchmark(samples=samples, devices=devices)
+        figures = run_scorer_benchmark()
+    else:
+        from monitor.benchmark import run_benchmark
+
+        figures = run_benchmark(samples=samples, devices=devices)
     if report is not None:
         report.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 
