@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.devices import DeviceProfile, load_profiles
+from streams.simulation.anaesthesia import AnaesthesiaMachine
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
 from streams.simulation.dialysis import Haemodialysis
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
@@ -24,7 +25,13 @@ STEP_ONSET_S = 20.0
 """A fault that comes at once is there in full after no longer than this."""
 MACHINES: Mapping[str, Machine[Any]] = {
     machine.device_type: machine
-    for machine in (InfusionPump(), IcuVentilator(), Haemodialysis(), PatientMonitor())
+    for machine in (
+        InfusionPump(),
+        IcuVentilator(),
+        AnaesthesiaMachine(),
+        Haemodialysis(),
+        PatientMonitor(),
+    )
 }
 DEVICE_TYPES = tuple(MACHINES)
 

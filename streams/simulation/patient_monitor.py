@@ -6,16 +6,24 @@ impedance in kOhm, noise in uV.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.simulation.machine import Event, Injected, Machine, Run, mode_timeline
-from streams.simulation.noise import Array, Noise, bursts, lag, pulse
+from streams.simulation.noise import Array, bursts, lag
 from streams.simulation.patient_monitor_catalogue import FAULTS, LOOKALIKES
+from streams.simulation.patient_monitor_world import (
+    EcgFilter,
+    MonitorMode,
+    MonitorWorld,
+    PowerState,
+    Rhythm,
+    handle,
+    stir,
+)
 
 LED_LIMIT = 50.0
 """mA that the oximeter drives its light source with at most."""
@@ -23,74 +31,9 @@ LEAD_OFF = 220.0
 """kOhm above which the monitor takes an electrode for lost."""
 MEASURING_S = 35
 """Length of one non-invasive pressure measurement."""
-FAULT_PARAMETERS = ("led_loss", "cuff_leak", "fracture", "zero", "charger_loss", "link_loss")
 OXIMETRY = ("spo2", "pulse_rate", "perfusion_index", "spo2_signal_quality", "spo2_led_current")
 CUFF = ("nibp_sys", "nibp_mean", "nibp_inflate_time", "nibp_leak_rate")
 ARTERIAL = ("ibp_sys", "ibp_dia", "ibp_mean")
-
-
-class MonitorMode(IntEnum):
-    """Values of the channel `mode`."""
-
-    OFF = 0
-    SELF_TEST = 1
-    STANDBY = 2
-    MONITORING = 3
-
-
-class Rhythm(IntEnum):
-    """Values of the channel `rhythm`: what the monitor's arrhythmia analysis says."""
-
-    SINUS = 1
-    FIBRILLATION = 2
-
-
-class EcgFilter(IntEnum):
-    """Values of the channel `ecg_filter`."""
-
-    MONITOR = 1
-    SURGERY = 2
-
-
-@dataclass(slots=True)
-class MonitorWorld:
-    """Settings, patient and hardware of one monitor over time; arrays are (n,)."""
-
-    n: int
-    noise: Noise
-    mode: NDArray[np.int16]
-    nibp_interval: Array
-    """Minutes from one cuff measurement to the next."""
-    rhythm: NDArray[np.int16]
-    ecg_filter: NDArray[np.int16]
-    on_battery: NDArray[np.bool_]
-    sensor_arm_cuff: NDArray[np.bool_]
-    motion: Array
-    """0 … 1, how much the patient moves."""
-    cautery: Array
-    """0 … 1, strength of the cautery's field while its electrode is live."""
-    cold: Array
-    """0 … 1, how far the fingers are cold."""
-    arm: Array
-    """mmHg by which the raised arm lies above the heart."""
-    signal: Array
-    """Wireless signal lost, in percent points."""
-    measuring: NDArray[np.bool_]
-    """True while the cuff is inflated."""
-    led_loss: Array = field(init=False)
-    """Part of the light that does not arrive any more."""
-    cuff_leak: Array = field(init=False)
-    fracture: Array = field(init=False)
-    """How far the strands of a lead wire are broken, 0 … 1."""
-    zero: Array = field(init=False)
-    """Zero error of the arterial transducer, mmHg."""
-    charger_loss: Array = field(init=False)
-    link_loss: Array = field(init=False)
-    cleared: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in FAULT_PARAMETERS:
-            setattr(self, name, np.zeros(self.n))
 
 
 class PatientMonitor(Machine[MonitorWorld]):
@@ -114,27 +57,27 @@ class PatientMonitor(Machine[MonitorWorld]):
         "battery_voltage": 0.01, "wifi_strength": 1,
     }  # fmt: skip
     spread: ClassVar[Mapping[str, float]] = {
-        "hr": 8.7,
-        "pulse_rate": 8.7,
+        "hr": 8.0,
+        "pulse_rate": 8.0,
         "spo2": 1.0,
-        "perfusion_index": 0.8,
-        "spo2_signal_quality": 1.2,
-        "spo2_led_current": 1.7,
+        "perfusion_index": 0.86,
+        "spo2_signal_quality": 1.3,
+        "spo2_led_current": 1.8,
         "ecg_lead_impedance": 3.6,
         "ecg_noise": 1.8,
         "resp_rate": 2.2,
         "ibp_sys": 5.0,
-        "ibp_dia": 4.0,
-        "ibp_mean": 3.7,
-        "nibp_sys": 4.9,
-        "nibp_mean": 3.7,
-        "nibp_inflate_time": 0.73,
-        "nibp_leak_rate": 0.5,
+        "ibp_dia": 4.2,
+        "ibp_mean": 3.9,
+        "nibp_sys": 5.0,
+        "nibp_mean": 3.8,
+        "nibp_inflate_time": 0.7,
+        "nibp_leak_rate": 0.53,
         "temp_core": 0.3,
         "module_link_errors": 0.1,
         "battery_charge": 1.0,
-        "battery_voltage": 0.032,
-        "wifi_strength": 5.8,
+        "battery_voltage": 0.031,
+        "wifi_strength": 5.4,
     }
 
     def begin(self, run: Run) -> MonitorWorld:
@@ -160,8 +103,8 @@ class PatientMonitor(Machine[MonitorWorld]):
     def happen(self, world: MonitorWorld, event: Event) -> None:
         if event.name not in LOOKALIKES:
             raise ValueError(f"a patient monitor knows no event {event.name}")
-        _handle(world, event)
-        _stir(world, event)
+        handle(world, event)
+        stir(world, event)
 
     def inject(self, world: MonitorWorld, fault: Injected) -> None:
         effects = {
@@ -186,7 +129,6 @@ class PatientMonitor(Machine[MonitorWorld]):
         patient = _patient(world)
         return {
             "mode": world.mode.astype(np.float64),
-            "power_state": world.on_battery.astype(np.float64),
             "nibp_state": world.measuring.astype(np.float64),
             "rhythm": world.rhythm.astype(np.float64),
             "ecg_filter": world.ecg_filter.astype(np.float64),
@@ -210,7 +152,9 @@ class PatientMonitor(Machine[MonitorWorld]):
         seen = dict.fromkeys(OXIMETRY, admitted & ~_sensor_off(world))
         seen |= dict.fromkeys(CUFF, ended & admitted)
         # What leaks faster than the pump fills gives no pressure.
-        seen |= dict.fromkeys(("nibp_sys", "nibp_mean"), ended & admitted & (channels["nibp_leak_rate"] < 28.0))
+        seen |= dict.fromkeys(
+            ("nibp_sys", "nibp_mean"), ended & admitted & (channels["nibp_leak_rate"] < 28.0)
+        )
         seen |= dict.fromkeys(ARTERIAL, admitted) | dict.fromkeys(("hr", "resp_rate"), lead_on)
         seen |= dict.fromkeys(("ecg_lead_impedance", "ecg_noise"), admitted)
         for name in ("temp_core", "spo2_led_current"):
@@ -243,41 +187,6 @@ class PatientMonitor(Machine[MonitorWorld]):
         return True
 
 
-def _handle(world: MonitorWorld, event: Event) -> None:
-    """What staff does with monitor and patient."""
-    a, b, m, n = event.start, event.stop, event.magnitude, world.n
-    match event.name:
-        case "discharge":
-            part = world.mode[a:b]
-            part[part == MonitorMode.MONITORING] = MonitorMode.STANDBY
-        case "ambulating":
-            world.on_battery[a:b] = True
-            steps = bursts(event.rng(), n, 20.0, 6.0, 0.3)
-            world.motion += np.minimum((0.10 + 0.15 * m) * (1.0 + steps), 0.5) * pulse(n, a, b, 5.0)
-        case "electrocautery":
-            world.ecg_filter[a:b] = EcgFilter.SURGERY
-            live = bursts(event.rng(), n, 25.0, 6.0, 1.0)
-            world.cautery += np.minimum(live, 1.0) * (0.4 + 0.6 * m) * pulse(n, a, b)
-        case "cuff_on_sensor_arm":
-            world.sensor_arm_cuff[a:b] = True
-        case "wifi_replay":
-            world.signal += 45.0 * pulse(n, a - 30, b, 30.0)
-
-
-def _stir(world: MonitorWorld, event: Event) -> None:
-    """What the patient does."""
-    a, b, m, n = event.start, event.stop, event.magnitude, world.n
-    match event.name:
-        case "patient_moved":
-            world.motion += (0.3 + 0.7 * m) * pulse(n, a, b, 4.0)
-        case "arm_raised":
-            world.arm += (5.0 + 8.0 * m) * pulse(n, a, b, 4.0)
-        case "cold_fingers":
-            world.cold += (0.4 + 0.6 * m) * pulse(n, a, b, 300.0)
-        case "arrhythmia":
-            world.rhythm[a:b] = Rhythm.FIBRILLATION
-
-
 @dataclass(frozen=True, slots=True)
 class _Patient:
     """What the sensors see of the patient, (n,) each."""
@@ -304,7 +213,10 @@ def _patient(world: MonitorWorld) -> _Patient:
         pulse=np.clip(heart - 8.0 * irregular, 30.0, 190.0),
         mean=78.0 + 3.0 * noise.patient("mean") + noise.wander("mean", n, 2.2, 200.0) - 4.0 * irregular,
         swing=46.0 + 5.0 * noise.patient("swing") + noise.wander("swing", n, 1.5, 120.0) - 3.0 * beat,
-        breath=16.0 + 2.2 * noise.patient("breath") + noise.wander("breath", n, 0.8, 60.0) + 4.0 * world.motion,
+        breath=16.0
+        + 2.2 * noise.patient("breath")
+        + noise.wander("breath", n, 0.8, 60.0)
+        + 4.0 * world.motion,
     )
 
 
@@ -332,7 +244,9 @@ def _oximetry(world: MonitorWorld, patient: _Patient) -> dict[str, Array]:
     """Pulse oximeter: it drives its light until enough arrives; what is weak or moves is read with noise."""
     noise, n = world.noise, world.n
     squeezed = lag((world.sensor_arm_cuff & world.measuring).astype(np.float64), 3.0, 0.0)
-    finger = np.exp(0.09 * noise.patient("finger") + 0.04 * noise.unit("led") + noise.wander("led", n, 0.01, 600.0))
+    finger = np.exp(
+        0.09 * noise.patient("finger") + 0.04 * noise.unit("led") + noise.wander("led", n, 0.01, 600.0)
+    )
     wanted = 16.0 * (1.0 + 0.2 * noise.age()) * finger / (1.0 - world.led_loss)
     perfusion = 3.0 * np.exp(0.28 * noise.patient("perfusion") + noise.wander("perfusion", n, 0.06, 120.0))
     perfusion = perfusion * (1.0 - 0.6 * world.cold) * (1.0 - 0.02 * world.arm) * (1.0 - 0.97 * squeezed)
@@ -341,16 +255,25 @@ def _oximetry(world: MonitorWorld, patient: _Patient) -> dict[str, Array]:
     quality = 96.0 + 1.0 * noise.unit("quality") - 5.0 * np.exp(-perfusion / 0.6) - 22.0 * world.motion
     quality = quality - 55.0 * squeezed - 42.0 * world.led_loss - 25.0 * starved
     poor = np.clip((88.0 - quality) / 50.0, 0.0, 1.2)
-    saturation = 97.0 + 0.7 * noise.patient("saturation") + noise.wander("saturation", n, 0.4, 120.0) - 2.5 * poor
+    saturation = (
+        97.0 + 0.7 * noise.patient("saturation") + noise.wander("saturation", n, 0.4, 120.0) - 2.5 * poor
+    )
     down = _link_down(world)
     readings = {
         "spo2": np.clip(saturation + noise.white("spo2", n, 0.3) * (1.0 + 8.0 * poor), 0.0, 100.0),
-        "pulse_rate": np.clip(patient.pulse + noise.white("pulse", n, 0.6) * (1.0 + 12.0 * poor), 20.0, 250.0),
+        "pulse_rate": np.clip(
+            patient.pulse + noise.white("pulse", n, 0.6) * (1.0 + 12.0 * poor), 20.0, 250.0
+        ),
         "perfusion_index": np.maximum(perfusion + noise.white("pi", n, 0.03), 0.0),
         "spo2_signal_quality": np.clip(quality + noise.wander("quality", n, 1.0, 15.0), 0.0, 100.0),
         "spo2_led_current": np.minimum(wanted, LED_LIMIT) + noise.white("led_current", n, 0.05),
     }
-    retries = 0.4 + 0.1 * noise.unit("link") + np.abs(noise.white("link", n, 0.2)) + 90.0 * lag(world.link_loss, 15.0)
+    retries = (
+        0.4
+        + 0.1 * noise.unit("link")
+        + np.abs(noise.white("link", n, 0.2))
+        + 90.0 * lag(world.link_loss, 15.0)
+    )
     return {name: _held(values, down) for name, values in readings.items()} | {"module_link_errors": retries}
 
 
@@ -400,22 +323,33 @@ def _pneumatics(world: MonitorWorld) -> dict[str, Array]:
     }
 
 
-def _power(world: MonitorWorld) -> dict[str, Array]:
-    """Battery of four hours; a failing charger lets it run down on mains, a failing battery runs down fast."""
-    noise = world.noise
-    worst = world.charger_loss
-    hours = (4.0 - 0.8 * noise.age()) * (1.0 - 0.88 * worst)
-    step = np.where(world.on_battery, -100.0 / hours, 60.0) / 3600.0
-    goal = np.where(world.on_battery, 0.0, 100.0 - 55.0 * worst)
+def _charge(world: MonitorWorld, loss: Array) -> Array:
+    """(n,) charge of a battery of four hours; `loss` 0 … 1 of charger and cells makes it end lower and fall faster."""
+    hours = (4.0 - 0.8 * world.noise.age()) * (1.0 - 0.88 * loss)
+    step = np.where(world.on_battery, 100.0 / hours, 60.0) / 3600.0
+    goal = np.where(world.on_battery, 0.0, 100.0 - 55.0 * loss)
     level, course = 100.0, []
     for change, end in zip(step.tolist(), goal.tolist(), strict=True):
-        level = max(end, level - abs(change)) if level > end else min(end, level + abs(change))
+        level = max(end, level - change) if level > end else min(end, level + change)
         course.append(level)
-    charge = np.asarray(course)
-    loaded = 11.9 - 0.012 * (100.0 - charge)
-    volt = np.where(world.on_battery, loaded, 12.55 - 0.003 * (100.0 - charge) - 1.1 * worst)
+    return np.asarray(course)
+
+
+def _power(world: MonitorWorld) -> dict[str, Array]:
+    """Power source and battery. The charger is on after a time on battery, whether or not it charges."""
+    noise, loss = world.noise, world.charger_loss
+    charging = ~world.on_battery & (_charge(world, np.zeros(world.n)) < 99.5)
+    charge = _charge(world, loss)
+    empty = 100.0 - charge
+    volt = np.where(world.on_battery, 11.9 - 0.012 * empty, 12.55 - 0.003 * empty - 1.1 * loss)
     volt = lag(volt, 5.0) + 0.03 * noise.unit("cells") + noise.wander("volt", world.n, 0.008, 120.0)
-    return {"battery_charge": charge, "battery_voltage": volt}
+    return {
+        "power_state": np.select(
+            [world.on_battery, charging], [PowerState.BATTERY, PowerState.CHARGING], 0.0
+        ),
+        "battery_charge": charge,
+        "battery_voltage": volt,
+    }
 
 
 def _wifi(world: MonitorWorld) -> Array:
