@@ -47,6 +47,12 @@ class SimulateError(Exception):
     """What was asked for cannot be simulated, read or sent; one readable line."""
 
 
+def device_types() -> list[str]:
+    """Simulated device types and their titles, a line each."""
+    profiles = load_profiles()
+    return [f"{name:24}{profiles[name].title}" for name in DEVICE_TYPES]
+
+
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
     """What was asked for on the command line."""

@@ -17,6 +17,7 @@ from streams.simulation.anaesthesia_world import (
     Agent,
     AnaesthesiaMode,
     AnaesthesiaWorld,
+    begin_cases,
     conduct,
     operate,
 )
@@ -122,6 +123,9 @@ class AnaesthesiaMachine(Machine[AnaesthesiaWorld]):
             raise ValueError(f"an anaesthesia machine knows no fault {fault.name}")
         parameter, change = effects[fault.name]
         setattr(world, parameter, getattr(world, parameter) + change)
+
+    def settle(self, world: AnaesthesiaWorld) -> None:
+        begin_cases(world)
 
     def solve(self, world: AnaesthesiaWorld) -> dict[str, Array]:
         noise, n = world.noise, world.n

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from streams.simulation.machine import Event
 from streams.simulation.noise import Array, Noise, pulse
 
-FLUSH = 35.0
-"""L/min of the oxygen flush valve."""
+FLUSH = 14.0
+"""L/min of the oxygen flush valve that stay in the circle; the rest of its 35 leaves by the APL valve."""
+WASH_IN_FLOW, WASH_IN_S = 6.0, 300
 FAULT_PARAMETERS = ("exhaustion", "output_error", "leakage", "blockage", "o2_gain", "sag")
 
 
@@ -71,6 +72,22 @@ class AnaesthesiaWorld:
             setattr(self, name, np.zeros(self.n))
 
 
+def wash_in(world: AnaesthesiaWorld, start: int) -> None:
+    """After whatever emptied the circle staff runs high fresh gas of the same mixture until it is filled again."""
+    part = slice(start, start + WASH_IN_S)
+    total = world.o2_set[part] + world.air_set[part] + world.n2o_set[part]
+    more = np.maximum(WASH_IN_FLOW / np.maximum(total, 0.5), 1.0)
+    for flow in (world.o2_set, world.air_set, world.n2o_set):
+        flow[part] = np.round(flow[part] * more, 1)
+
+
+def begin_cases(world: AnaesthesiaWorld) -> None:
+    """Let every case after a standby begin with a wash-in."""
+    breathing = (world.mode >= AnaesthesiaMode.AUTOMATIC).astype(np.int8)
+    for start in np.flatnonzero(np.diff(breathing, prepend=1) == 1):
+        wash_in(world, int(start))
+
+
 def conduct(world: AnaesthesiaWorld, event: Event) -> None:
     """Phases of a case."""
     a, b, m = event.start, event.stop, event.magnitude
@@ -81,15 +98,19 @@ def conduct(world: AnaesthesiaWorld, event: Event) -> None:
             world.o2_set[a:b] = 6.0
             world.air_set[a:b] = world.n2o_set[a:b] = 0.0
             world.dial[a:b] = np.round(world.dial[a:b] * (1.4 + 0.6 * m), 1)
+            wash_in(world, b)
         case "emergence":
             _into(world, b - (b - a) // 3, b, AnaesthesiaMode.MANUAL)
             world.o2_set[a:b] = 6.0 + round(3.0 * m)
             world.air_set[a:b] = world.n2o_set[a:b] = 0.0
             world.dial[a:b] = 0.0
+            wash_in(world, b)
         case "agent_change":
             factor = np.where(world.agent[a:b] == Agent.SEVOFLURANE, 2.75, 1.0 / 2.75)
             world.dial[a:b] = np.round(world.dial[a:b] * factor, 1)
             world.agent[a:b] = 3 - world.agent[a:b]
+            wash_in(world, a)
+            wash_in(world, b)
         case "circuit_disconnect":
             world.open_circuit[a:b] = True
             _into(world, a + 15, b, AnaesthesiaMode.STANDBY)
@@ -103,6 +124,7 @@ def operate(world: AnaesthesiaWorld, event: Event) -> None:
             _into(world, a, b, AnaesthesiaMode.MANUAL)
         case "o2_flush":
             world.flush += FLUSH * pulse(world.n, a, b)
+            wash_in(world, b)
         case "analyser_zeroing":
             world.zeroing[a:b] = True
         case "daily_self_test":

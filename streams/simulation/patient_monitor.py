@@ -177,7 +177,7 @@ class PatientMonitor(Machine[MonitorWorld]):
 
     def respond(self, world: MonitorWorld, alarm: str, second: int) -> bool:
         """Staff looks after the patient first; when cuff and line disagree, it zeroes the transducer."""
-        if alarm != "ibp_limit" or world.zero[second] == 0:
+        if alarm != "ibp_limit" or world.zero[second] == 0 or world.cleared:
             return False
         stop = second + int(world.noise.rng(f"response:{alarm}:{second}").integers(900, 1500))
         if stop >= world.n:
