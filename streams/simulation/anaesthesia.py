@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.simulation.anaesthesia_catalogue import FAULTS, LOOKALIKES
-from streams.simulation.anaesthesia_circle import FreshGas, damped, expired, inspired, rebreathed
+from streams.simulation.anaesthesia_circle import AIR_O2, FreshGas, damped, expired, inspired, rebreathed
 from streams.simulation.anaesthesia_world import (
     Agent,
     AnaesthesiaMode,
@@ -48,27 +48,25 @@ class AnaesthesiaMachine(Machine[AnaesthesiaWorld]):
     faults = FAULTS
     lookalikes = LOOKALIKES
     resolution: ClassVar[Mapping[str, float]] = {
-        "mode": 1, "agent": 1, "analyser_state": 1, "vaporiser_dial": 0.1, "fresh_gas_o2_set": 0.1,
-        "fresh_gas_air_set": 0.1, "fresh_gas_n2o_set": 0.1, "vt_set": 10, "rr_set": 1, "in_co2": 0.1, "et_co2": 0.1,
-        "in_agent": 0.01, "et_agent": 0.01, "fio2": 0.1, "et_o2": 0.1, "in_n2o": 0.1, "et_n2o": 0.1, "rr_co2": 1,
-        "p_peak": 0.1, "vt_exp": 1, "system_leak": 1, "fresh_gas_flow_o2": 0.01, "fresh_gas_flow_air": 0.01,
-        "air_consumption": 0.1, "drive_gas_pressure": 1, "sample_flow": 1,
+        "mode": 1, "agent": 1, "analyser_state": 1, "vaporiser_dial": 0.1, "carrier": 1, "fresh_gas_o2_set": 1,
+        "fresh_gas_flow": 0.1, "fresh_gas_flow_o2": 0.1, "fresh_gas_flow_air": 0.1, "vt_set": 10, "rr_set": 1,
+        "in_co2": 0.1, "et_co2": 0.1, "in_agent": 0.01, "et_agent": 0.01, "fio2": 0.1, "et_o2": 0.1, "in_n2o": 0.1,
+        "et_n2o": 0.1, "rr_co2": 1, "p_peak": 0.1, "vt_exp": 1, "system_leak": 1, "air_consumption": 0.1,
+        "drive_gas_pressure": 1, "sample_flow": 1,
     }  # fmt: skip
     spread: ClassVar[Mapping[str, float]] = {
         "in_co2": 0.1,
         "et_co2": 1.8,
-        "in_agent": 0.059,
-        "et_agent": 0.064,
-        "fio2": 0.6,
-        "et_o2": 0.89,
+        "in_agent": 0.056,
+        "et_agent": 0.062,
+        "fio2": 0.5,
+        "et_o2": 0.79,
         "in_n2o": 0.32,
         "et_n2o": 0.32,
         "rr_co2": 1.0,
         "p_peak": 1.4,
-        "vt_exp": 5.5,
+        "vt_exp": 9.8,
         "system_leak": 16.0,
-        "fresh_gas_flow_o2": 0.01,
-        "fresh_gas_flow_air": 0.01,
         "air_consumption": 0.1,
         "drive_gas_pressure": 14.0,
         "sample_flow": 2.2,
@@ -77,7 +75,7 @@ class AnaesthesiaMachine(Machine[AnaesthesiaWorld]):
     def begin(self, run: Run) -> AnaesthesiaWorld:
         rng, noise, n, chosen = run.noise.rng("settings"), run.noise, run.n, run.plan.settings
         nitrous = bool(chosen.get("nitrous", rng.random() < 0.2))
-        total = chosen.get("fresh_gas", float(rng.choice([2.0, 3.0] if nitrous else [1.0, 1.5, 2.0, 3.0])))
+        total = chosen.get("fresh_gas", float(rng.choice([2.0, 3.0] if nitrous else [1.5, 2.0, 3.0])))
         oxygen = round(total * (0.4 if nitrous else float(rng.choice([0.5, 0.6]))), 1)
         agent = int(chosen.get("agent", 1 + (rng.random() < 0.3)))
         usual = 2.0 if agent == Agent.SEVOFLURANE else 5.5
@@ -110,7 +108,7 @@ class AnaesthesiaMachine(Machine[AnaesthesiaWorld]):
     def inject(self, world: AnaesthesiaWorld, fault: Injected) -> None:
         strength = fault.strength
         # At the end a vaporiser that gives too little gives nothing: it is empty.
-        error = 0.45 * strength if fault.sign > 0 else -0.45 * strength - 0.5 * strength**6
+        error = 0.5 * strength if fault.sign > 0 else -0.5 * strength - 0.45 * strength**6
         effects = {
             "co2_absorber_exhaustion": ("exhaustion", strength),
             "vaporiser_output_fault": ("output_error", error),
@@ -133,24 +131,19 @@ class AnaesthesiaMachine(Machine[AnaesthesiaWorld]):
         pressure = _drive_gas(world)
         breath = _ventilate(world, gas, pressure)
         flow = 200.0 + 2.0 * noise.unit("pump") + noise.wander("pump", n, 1.5, 60.0)
-        meter = 1.0 + 0.006 * noise.unit("flow_meter")
         consumed = gas.air + breath["vt_driven"] * breath["rate"] / 1000.0
         return {
             "mode": world.mode.astype(np.float64),
             "agent": world.agent.astype(np.float64),
             "analyser_state": world.zeroing.astype(np.float64),
             "vaporiser_dial": world.dial,
-            "fresh_gas_o2_set": world.o2_set,
-            "fresh_gas_air_set": world.air_set,
-            "fresh_gas_n2o_set": world.n2o_set,
+            **_mixture(world),
             "vt_set": world.vt_set,
             "rr_set": world.rr_set,
             **_analyse(world, gas, breath),
             "p_peak": breath["p_peak"],
             "vt_exp": breath["vt_exp"],
             "system_leak": _leak_reading(world),
-            "fresh_gas_flow_o2": np.maximum(gas.o2 * meter + noise.white("o2_flow", n, 0.01), 0.0),
-            "fresh_gas_flow_air": np.maximum(gas.air * meter + noise.white("air_flow", n, 0.01), 0.0),
             "air_consumption": 200.0 + np.cumsum(consumed) / 60.0,
             "drive_gas_pressure": pressure,
             "sample_flow": np.maximum(flow * (1.0 - 0.75 * world.blockage), 0.0),
@@ -204,6 +197,18 @@ def _fresh_gas(world: AnaesthesiaWorld) -> FreshGas:
     return FreshGas(o2=world.o2_set * on, air=world.air_set * on, n2o=world.n2o_set * on, flush=world.flush)
 
 
+def _mixture(world: AnaesthesiaWorld) -> dict[str, Array]:
+    """What staff sets at the mixer: carrier gas, part of oxygen, and how much flows."""
+    total = world.o2_set + world.air_set + world.n2o_set
+    return {
+        "carrier": np.where(world.n2o_set > 0, 2.0, 1.0),
+        "fresh_gas_o2_set": 100.0 * (world.o2_set + 0.01 * AIR_O2 * world.air_set) / np.maximum(total, 0.1),
+        "fresh_gas_flow": total,
+        "fresh_gas_flow_o2": world.o2_set,
+        "fresh_gas_flow_air": world.air_set,
+    }
+
+
 def _lost(world: AnaesthesiaWorld) -> Array:
     """(n,) L/min that leave through leaks at the mean airway pressure of about 10 mbar."""
     return np.asarray((50.0 + world.leakage) / 1000.0 * (10.0 / 30.0))
@@ -211,7 +216,7 @@ def _lost(world: AnaesthesiaWorld) -> Array:
 
 def _shortage(world: AnaesthesiaWorld, gas: FreshGas) -> Array:
     """(n,) L/min by which fresh gas falls short of uptake, sample and leak: the bellows does not fill any more."""
-    return np.maximum(0.35 + _lost(world) - gas.total, 0.0) * _connected(world)
+    return np.asarray(np.maximum(0.35 + _lost(world) - gas.total, 0.0) * _connected(world))
 
 
 def _drive_gas(world: AnaesthesiaWorld) -> Array:
@@ -220,7 +225,7 @@ def _drive_gas(world: AnaesthesiaWorld) -> Array:
     usual = 430.0 + 14.0 * noise.patient("pipeline") + noise.wander("pipeline", n, 5.0, 400.0)
     phase = noise.rng("demand").uniform(0.0, 2.0 * np.pi)
     demand = 0.85 + 0.15 * np.sin(2.0 * np.pi * np.arange(n) / 1800.0 + phase)
-    return np.maximum(usual * (1.0 - 0.62 * world.sag * demand) + noise.white("pipeline", n, 1.5), 0.0)
+    return np.maximum(usual * (1.0 - 0.7 * world.sag * demand) + noise.white("pipeline", n, 1.5), 0.0)
 
 
 def _ventilate(world: AnaesthesiaWorld, gas: FreshGas, pressure: Array) -> dict[str, Array]:
@@ -240,7 +245,7 @@ def _ventilate(world: AnaesthesiaWorld, gas: FreshGas, pressure: Array) -> dict[
         "rate": rate,
         "vt_driven": driven * automatic,
         "vt_lung": lung,
-        "vt_exp": lung * (0.985 + 0.008 * noise.unit("vt_exp")) + noise.white("vt_exp", n, 3.0) * connected,
+        "vt_exp": lung * (0.985 + 0.018 * noise.unit("vt_exp")) + noise.white("vt_exp", n, 3.0) * connected,
         "p_peak": (PEEP + lung / world.compliance + resistive * reach + noise.white("paw", n, 0.2))
         * connected,
     }

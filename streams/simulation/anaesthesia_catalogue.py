@@ -78,10 +78,10 @@ LOOKALIKES: Mapping[str, LookalikeSpec] = {
     spec.name: spec
     for spec in (
         LookalikeSpec(
-            "induction", "Induction of anaesthesia", ("vaporiser_output_fault",), (300.0, 900.0), 4.0
+            "induction", "Induction of anaesthesia", ("vaporiser_output_fault",), (300.0, 900.0), 2.0
         ),
         LookalikeSpec(
-            "emergence", "Emergence from anaesthesia", ("vaporiser_output_fault",), (300.0, 900.0), 4.0
+            "emergence", "Emergence from anaesthesia", ("vaporiser_output_fault",), (300.0, 900.0), 2.0
         ),
         LookalikeSpec(
             "agent_change", "Other agent chosen", ("vaporiser_output_fault",), (1200.0, 5400.0), 1.0
@@ -91,11 +91,11 @@ LOOKALIKES: Mapping[str, LookalikeSpec] = {
             "Disconnected at the end of a case",
             ("breathing_system_leak",),
             (120.0, 900.0),
-            4.0,
+            2.0,
         ),
-        LookalikeSpec("bag_mode", "Ventilated by hand", ("breathing_system_leak",), (60.0, 600.0), 4.0),
+        LookalikeSpec("bag_mode", "Ventilated by hand", ("breathing_system_leak",), (60.0, 600.0), 3.0),
         LookalikeSpec(
-            "o2_flush", "Oxygen flush", ("o2_sensor_drift", "vaporiser_output_fault"), (4.0, 15.0), 6.0
+            "o2_flush", "Oxygen flush", ("o2_sensor_drift", "vaporiser_output_fault"), (4.0, 15.0), 4.0
         ),
         LookalikeSpec(
             "analyser_zeroing", "Gas analyser zeroes itself", ("sample_line_occlusion",), (20.0, 45.0), 8.0

@@ -69,10 +69,10 @@ class PatientMonitor(Machine[MonitorWorld]):
         "ibp_sys": 5.0,
         "ibp_dia": 4.2,
         "ibp_mean": 3.9,
-        "nibp_sys": 5.0,
-        "nibp_mean": 3.8,
-        "nibp_inflate_time": 0.7,
-        "nibp_leak_rate": 0.53,
+        "nibp_sys": 5.3,
+        "nibp_mean": 4.1,
+        "nibp_inflate_time": 0.72,
+        "nibp_leak_rate": 0.62,
         "temp_core": 0.3,
         "module_link_errors": 0.1,
         "battery_charge": 1.0,
@@ -108,10 +108,10 @@ class PatientMonitor(Machine[MonitorWorld]):
 
     def inject(self, world: MonitorWorld, fault: Injected) -> None:
         effects = {
-            "spo2_sensor_ageing": ("led_loss", 0.72),
+            "spo2_sensor_ageing": ("led_loss", 0.80),
             "nibp_pneumatic_leak": ("cuff_leak", 1.0),
             "ecg_cable_fracture": ("fracture", 1.0),
-            "ibp_zero_drift": ("zero", 45.0 * fault.sign),
+            "ibp_zero_drift": ("zero", 55.0 * fault.sign),
             "battery_charger_failure": ("charger_loss", 1.0),
             "module_comm_failure": ("link_loss", 1.0),
         }
@@ -135,8 +135,8 @@ class PatientMonitor(Machine[MonitorWorld]):
             "nibp_interval": world.nibp_interval,
             **_electrodes(world, patient),
             **_oximetry(world, patient),
-            **_pressures(world, patient),
-            **_pneumatics(world),
+            **_arterial(world, patient),
+            **_cuff(world, patient),
             **_power(world),
             "temp_core": 37.0
             + 0.3 * world.noise.patient("temp")
@@ -148,13 +148,11 @@ class PatientMonitor(Machine[MonitorWorld]):
         """A channel is reported while a patient is admitted and its sensor is on."""
         admitted = world.mode == MonitorMode.MONITORING
         lead_on = admitted & (channels["ecg_lead_impedance"] < LEAD_OFF)
-        ended = np.diff(world.measuring.astype(np.int8), prepend=0) == -1
+        repeated = admitted & (np.arange(world.n) % 60 == 0)
         seen = dict.fromkeys(OXIMETRY, admitted & ~_sensor_off(world))
-        seen |= dict.fromkeys(CUFF, ended & admitted)
+        seen |= dict.fromkeys(CUFF, repeated)
         # What leaks faster than the pump fills gives no pressure.
-        seen |= dict.fromkeys(
-            ("nibp_sys", "nibp_mean"), ended & admitted & (channels["nibp_leak_rate"] < 28.0)
-        )
+        seen |= dict.fromkeys(("nibp_sys", "nibp_mean"), repeated & (channels["nibp_leak_rate"] < 28.0))
         seen |= dict.fromkeys(ARTERIAL, admitted) | dict.fromkeys(("hr", "resp_rate"), lead_on)
         seen |= dict.fromkeys(("ecg_lead_impedance", "ecg_noise"), admitted)
         for name in ("temp_core", "spo2_led_current"):
@@ -170,7 +168,7 @@ class PatientMonitor(Machine[MonitorWorld]):
             "spo2_comm_stop": admitted & (lag(_link_down(world).astype(np.float64), 12.0) > 0.9),
             "ecg_lead_off": admitted & (lag(off, 3.0) > 0.6),
             "nibp_leak": world.measuring & (channels["nibp_leak_rate"] > 25.0),
-            "ibp_limit": admitted & ((mean < 50.0) | (mean > 110.0)),
+            "ibp_limit": admitted & ((mean < 40.0) | (mean > 120.0)),
             "charger": ~world.on_battery & (channels["battery_voltage"] < 11.6),
             "battery_low": channels["battery_charge"] < 20.0,
         }
@@ -188,7 +186,7 @@ class PatientMonitor(Machine[MonitorWorld]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Patient:
+class Patient:
     """What the sensors see of the patient, (n,) each."""
 
     heart: Array
@@ -202,13 +200,13 @@ class _Patient:
     breath: Array
 
 
-def _patient(world: MonitorWorld) -> _Patient:
+def _patient(world: MonitorWorld) -> Patient:
     noise, n = world.noise, world.n
     irregular = lag((world.rhythm == Rhythm.FIBRILLATION).astype(np.float64), 10.0, 0.0)
     beat = noise.white("fibrillation", n, 1.0) * irregular
     heart = 78.0 + 8.0 * noise.patient("heart") + noise.wander("heart", n, 2.0, 120.0)
     heart = heart + 22.0 * irregular + 7.0 * beat + 6.0 * world.motion
-    return _Patient(
+    return Patient(
         heart=np.clip(heart, 35.0, 190.0),
         pulse=np.clip(heart - 8.0 * irregular, 30.0, 190.0),
         mean=78.0 + 3.0 * noise.patient("mean") + noise.wander("mean", n, 2.2, 200.0) - 4.0 * irregular,
@@ -220,7 +218,7 @@ def _patient(world: MonitorWorld) -> _Patient:
     )
 
 
-def _electrodes(world: MonitorWorld, patient: _Patient) -> dict[str, Array]:
+def _electrodes(world: MonitorWorld, patient: Patient) -> dict[str, Array]:
     """Lead wires and electrodes: an open contact raises the impedance, and hum and false beats come in."""
     noise, n = world.noise, world.n
     # Broken strands part with every movement of the cable and close again within seconds.
@@ -240,7 +238,7 @@ def _electrodes(world: MonitorWorld, patient: _Patient) -> dict[str, Array]:
     }
 
 
-def _oximetry(world: MonitorWorld, patient: _Patient) -> dict[str, Array]:
+def _oximetry(world: MonitorWorld, patient: Patient) -> dict[str, Array]:
     """Pulse oximeter: it drives its light until enough arrives; what is weak or moves is read with noise."""
     noise, n = world.noise, world.n
     squeezed = lag((world.sensor_arm_cuff & world.measuring).astype(np.float64), 3.0, 0.0)
@@ -285,7 +283,7 @@ def _link_down(world: MonitorWorld) -> NDArray[np.bool_]:
 
 
 def _held(values: Array, down: NDArray[np.bool_]) -> Array:
-    """`values`, each kept as long as the module gives no new one."""
+    """`values`, each kept as long as `down` says that no new one comes."""
     newest = np.maximum.accumulate(np.where(down, 0, np.arange(len(values))))
     return np.asarray(values[newest])
 
@@ -296,31 +294,30 @@ def _sensor_off(world: MonitorWorld) -> NDArray[np.bool_]:
     return np.asarray(dim * world.led_loss > 0.55)
 
 
-def _pressures(world: MonitorWorld, patient: _Patient) -> dict[str, Array]:
-    """The same arterial pressure, through line and transducer and through the cuff."""
+def _arterial(world: MonitorWorld, patient: Patient) -> dict[str, Array]:
+    """Arterial pressure through line and transducer."""
     noise, n = world.noise, world.n
     line = patient.mean + 0.8 * noise.unit("transducer") + world.zero + 5.0 * world.motion
     line = line + noise.white("line", n, 0.6)
-    cuff = patient.mean + 1.5 * noise.unit("cuff") - world.arm + noise.white("cuff", n, 1.5)
-    swing = patient.swing + noise.white("swing_reading", n, 0.8)
-    return {
-        "ibp_mean": line,
-        "ibp_sys": line + 2.0 / 3.0 * swing,
-        "ibp_dia": line - 1.0 / 3.0 * swing,
-        "nibp_mean": cuff,
-        "nibp_sys": cuff + 0.63 * swing,
-    }
+    swing = patient.swing + noise.white("line_swing", n, 0.8)
+    return {"ibp_mean": line, "ibp_sys": line + 2.0 / 3.0 * swing, "ibp_dia": line - 1.0 / 3.0 * swing}
 
 
-def _pneumatics(world: MonitorWorld) -> dict[str, Array]:
-    """Cuff, hose and pump: what leaks makes the pump work longer and the pressure fall faster."""
+def _cuff(world: MonitorWorld, patient: Patient) -> dict[str, Array]:
+    """The same pressure through the cuff, and the cuff's pneumatics: what leaks makes the pump work longer and the
+    pressure fall faster. Figures stand until the next measurement has ended."""
     noise, n, age = world.noise, world.n, world.noise.age()
+    mean = patient.mean + 1.5 * noise.unit("cuff") - world.arm + noise.white("cuff", n, 1.5)
     filling = 7.5 * (1.0 + 0.08 * noise.patient("limb") + 0.04 * noise.unit("pump") + 0.10 * (age - 0.4))
     tight = 2.5 + 0.5 * noise.unit("hose") + 1.0 * age
-    return {
+    now = {
+        "nibp_mean": mean,
+        "nibp_sys": mean + 0.63 * (patient.swing + noise.white("cuff_swing", n, 1.5)),
         "nibp_inflate_time": filling * (1.0 + 1.2 * world.cuff_leak) + noise.white("inflate", n, 0.25),
         "nibp_leak_rate": np.maximum(tight + 27.0 * world.cuff_leak + noise.white("leak", n, 0.4), 0.0),
     }
+    ended = np.diff(world.measuring.astype(np.int8), prepend=0) == -1
+    return {name: _held(figure, ~ended) for name, figure in now.items()}
 
 
 def _charge(world: MonitorWorld, loss: Array) -> Array:

@@ -45,11 +45,15 @@ def test_arterial_line_and_cuff_read_the_same_pressure() -> None:
     assert settled(healthy, "ibp_mean") == pytest.approx(settled(healthy, "ibp_dia") + swing / 3, abs=1)
 
 
-def test_the_cuff_reports_once_a_measurement_and_its_state_announces_it() -> None:
+def test_cuff_figures_stand_from_the_end_of_one_measurement_to_that_of_the_next() -> None:
     healthy = watched()
-    assert np.count_nonzero(~np.isnan(column(healthy, "nibp_mean"))) == 16
-    reported = np.flatnonzero(~np.isnan(column(healthy, "nibp_mean")))
-    assert set(held(healthy, "nibp_state")[reported - 2]) == {1.0}
+    figures = column(healthy, "nibp_leak_rate")
+    reported = np.flatnonzero(~np.isnan(figures))
+    assert np.diff(reported).tolist() == [60] * (len(reported) - 1)
+    ended = np.flatnonzero(np.diff(held(healthy, "nibp_state")) == -1)
+    new = reported[1:][np.diff(figures[reported]) != 0]
+    assert len(new) >= 10
+    assert all(np.any((ended <= second) & (ended > second - 61)) for second in new)
 
 
 def test_without_a_patient_only_the_monitor_itself_is_reported() -> None:
@@ -115,7 +119,7 @@ def test_a_zero_drift_offsets_all_arterial_pressures_and_staff_zeroes_the_transd
     healthy = watched()
     drifted = watched(FaultPlan("ibp_zero_drift", 300, 0.5, ramp_s=300, sign=1))
     apart = [settled(drifted, name) - settled(healthy, name) for name in ("ibp_sys", "ibp_dia", "ibp_mean")]
-    assert apart == pytest.approx([22.5, 22.5, 22.5], abs=0.1)
+    assert apart == pytest.approx([27.5, 27.5, 27.5], abs=0.1)
     far = simulate(
         MONITOR, "A", 3, START_MS, 3600, Plan((FaultPlan("ibp_zero_drift", 300, 1.0, ramp_s=300, sign=1),))
     )
