@@ -165,7 +165,7 @@ class PatientMonitor(Machine[MonitorWorld]):
         off = (channels["ecg_lead_impedance"] > LEAD_OFF).astype(np.float64)
         return {
             "spo2_sensor_off": admitted & (lag(_sensor_off(world).astype(np.float64), 8.0) > 0.7),
-            "spo2_comm_stop": admitted & (lag(_link_down(world).astype(np.float64), 12.0) > 0.9),
+            "spo2_comm_stop": admitted & (lag(_link_down(world).astype(np.float64), 12.0) > 0.97),
             "ecg_lead_off": admitted & (lag(off, 3.0) > 0.6),
             "nibp_leak": world.measuring & (channels["nibp_leak_rate"] > 25.0),
             "ibp_limit": admitted & ((mean < 40.0) | (mean > 120.0)),
