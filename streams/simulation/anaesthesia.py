@@ -225,7 +225,8 @@ def _drive_gas(world: AnaesthesiaWorld) -> Array:
     usual = 430.0 + 14.0 * noise.patient("pipeline") + noise.wander("pipeline", n, 5.0, 400.0)
     phase = noise.rng("demand").uniform(0.0, 2.0 * np.pi)
     demand = 0.85 + 0.15 * np.sin(2.0 * np.pi * np.arange(n) / 1800.0 + phase)
-    return np.maximum(usual * (1.0 - 0.7 * world.sag * demand) + noise.white("pipeline", n, 1.5), 0.0)
+    pressure = usual * (1.0 - 0.7 * world.sag * demand) + noise.white("pipeline", n, 1.5)
+    return np.asarray(np.maximum(pressure, 0.0))
 
 
 def _ventilate(world: AnaesthesiaWorld, gas: FreshGas, pressure: Array) -> dict[str, Array]:
