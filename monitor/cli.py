@@ -144,9 +144,7 @@ def demo(
 
 @app.command()
 def simulate(
-    device_type: Annotated[
-        str, typer.Option("--type", help="Device type: infusion-pump, icu-ventilator, haemodialysis.")
-    ],
+    device_type: Annotated[str, typer.Option("--type", help="Device type; `list` shows them.")],
     devices: Annotated[int, typer.Option(help="How many devices.", min=1)] = 1,
     hours: Annotated[float, typer.Option(help="Device hours of each.", min=0.01)] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same telemetry.")] = 0,
@@ -165,9 +163,12 @@ def simulate(
     speed: Annotated[float, typer.Option(help="Device seconds a second, for --kafka.", min=0.01)] = 1.0,
 ) -> None:
     """Simulated devices with faults and harmless look-alikes: as recordings, or live into Kafka."""
-    from monitor.simulated import SimulateError, SimulateOptions
+    from monitor.simulated import SimulateError, SimulateOptions, device_types
     from monitor.simulating import simulate_to_folder, simulate_to_kafka
 
+    if device_type == "list":
+        typer.echo("\n".join(device_types()))
+        return
     options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity, lookalikes)
     if (out is None) == (kafka is None) and fault != ["list"]:
         fail("give either --out DIR or --kafka HOST:PORT")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.devices import load_profiles
 from streams.recordings import Recording, Segment
 from streams.simulation import (
     DEVICE_TYPES,
@@ -22,6 +23,12 @@ from streams.simulation import (
 
 class SimulateError(Exception):
     """What was asked for cannot be simulated, read or sent; one readable line."""
+
+
+def device_types() -> list[str]:
+    """Simulated device types and their titles, a line each."""
+    profiles = load_profiles()
+    return [f"{name:24}{profiles[name].title}" for name in DEVICE_TYPES]
 
 
 @dataclass(frozen=True, slots=True)
