@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
+from streams.simulation.ct import CtScanner
 from streams.simulation.dialysis import Haemodialysis
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
+from streams.simulation.mri import MriScanner
 from streams.simulation.noise import Array, Noise
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
 from streams.simulation.pump import InfusionPump
@@ -22,7 +24,14 @@ SECOND_MS = 1000
 STEP_ONSET_S = 20.0
 """A fault that comes at once is there in full after no longer than this."""
 MACHINES: Mapping[str, Machine[Any]] = {
-    machine.device_type: machine for machine in (InfusionPump(), IcuVentilator(), Haemodialysis())
+    machine.device_type: machine
+    for machine in (
+        InfusionPump(),
+        IcuVentilator(),
+        Haemodialysis(),
+        MriScanner(),
+        CtScanner(),
+    )
 }
 DEVICE_TYPES = tuple(MACHINES)
 
