@@ -166,7 +166,7 @@ class CtScanner(Machine[CtWorld]):
             "mode": world.mode.astype(np.float64),
             "protocol": plan.protocol.astype(np.float64),
             "beam_power": plan.power,
-            "tube_scan_time": LIFE_KS * _age(world) + np.cumsum(plan.power > 0) * STEP_S / 1000.0,
+            "tube_scan_time": _scan_time(world),
             "room_temp": world.room,
             "water_temp": world.water,
             **heat,
@@ -216,6 +216,13 @@ def _interrupt(world: CtWorld, start: int, stop: int, mode: CtMode) -> None:
 def _age(world: CtWorld) -> Array:
     """(n,) age of the tube, 0 new … 1 at the end of its life."""
     return np.where(world.new_tube, 0.0, world.noise.age())
+
+
+def _scan_time(world: CtWorld) -> Array:
+    """(n,) thousand seconds for which the tube that is mounted has been scanning."""
+    used = np.cumsum(world.scans.power > 0) * STEP_S / 1000.0
+    mounted = np.where(world.new_tube, used[int(np.argmax(world.new_tube))], 0.0)
+    return np.asarray(LIFE_KS * _age(world) + used - mounted)
 
 
 def _of_tube(world: CtWorld, name: str) -> Array:
