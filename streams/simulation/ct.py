@@ -182,7 +182,7 @@ class CtScanner(Machine[CtWorld]):
         return {
             "tube_arcs": used & (_lag(channels["arc_count"], 3600.0) > 7.5),
             "filament": used & (_lag(channels["filament_correction"], 3600.0) < -11.0),
-            "rotor": used & (channels["rotor_runup"] > 6.4),
+            "rotor": used & (channels["rotor_runup"] > 6.6),
             "oil_hot": used & (channels["oil_temp"] > 62.0),
             "oil_flow": used & (_lag(channels["oil_flow"], 600.0) < 9.0),
             "gantry": used & (_lag(channels["gantry_vibration"], 3600.0) > 0.75),
@@ -304,8 +304,8 @@ def _rotor(world: CtWorld) -> dict[str, Array]:
     runup = 4.8 + 0.08 * _of_tube(world, "runup") + 0.10 * age
     drive = 22.0 + 0.4 * _of_tube(world, "rotor") + 0.5 * age
     return {
-        "rotor_runup": runup * (1.0 + 0.30 * friction) + _per_scan(world, "runup", 0.03),
-        "rotor_current": drive * (1.0 + 0.25 * friction) + _per_scan(world, "rotor", 0.15),
+        "rotor_runup": runup * (1.0 + 0.36 * friction) + _per_scan(world, "runup", 0.03),
+        "rotor_current": drive * (1.0 + 0.28 * friction) + _per_scan(world, "rotor", 0.15),
     }
 
 

@@ -111,9 +111,9 @@ class MriScanner(Machine[MriWorld]):
         "helium_level": 4.4,
         "helium_rate": 0.039,
         "magnet_pressure": 0.095,
-        "heater_power": 0.096,
-        "coldhead_temp": 0.047,
-        "shield_temp": 1.1,
+        "heater_power": 0.083,
+        "coldhead_temp": 0.04,
+        "shield_temp": 0.91,
         "bore_temp": 0.52,
         "compressor_supply": 0.027,
         "compressor_return": 0.014,
@@ -126,7 +126,7 @@ class MriScanner(Machine[MriWorld]):
         "gradient_amp_temp": 0.52,
         "gradient_coil_temp": 0.59,
         "rf_spike_count": 1.0,
-        "snr": 0.0097,
+        "snr": 0.0096,
     }
 
     def begin(self, run: Run) -> MriWorld:
@@ -213,11 +213,6 @@ class MriScanner(Machine[MriWorld]):
             _stop_scans(world, still)
             return True
         return False
-
-    def ticks(self, world: MriWorld, channels: Mapping[str, Array]) -> dict[str, NDArray[np.bool_]]:
-        """What is told of a scan is told at its end."""
-        del channels
-        return {"rf_spike_count": world.exams.done, "snr": world.exams.done}
 
 
 def _stop_scans(world: MriWorld, when: NDArray[np.bool_]) -> None:
@@ -309,15 +304,15 @@ def _cryostat(world: MriWorld, compressor: Mapping[str, Array]) -> dict[str, Arr
     """Cold head against the heat that leaks in; the heater holds the pressure until its power is used up."""
     noise, n, age = world.noise, world.n, world.noise.age()
     drive = np.clip((compressor["compressor_supply"] - compressor["compressor_return"]) / HEAD, 0.0, 1.1)
-    shield = 40.0 + 1.0 * noise.unit("shield") + 1.5 * age + 12.0 * (1.0 - drive)
-    shield = shield + 10.0 * world.wear + 9.0 * world.vacuum - 1.5 * world.leak
+    shield = 40.0 + 0.8 * noise.unit("shield") + 1.0 * age + 12.0 * (1.0 - drive)
+    shield = shield + 12.0 * world.wear + 9.0 * world.vacuum - 1.5 * world.leak
     shield = _lag(shield, 2700.0) + noise.wander("shield", n, 0.15, 3600.0)
-    power = (1.75 + 0.06 * noise.unit("power") - 0.15 * age) * drive * (1.0 - 0.55 * world.wear)
+    power = (1.75 + 0.05 * noise.unit("power") - 0.10 * age) * drive * (1.0 - 0.55 * world.wear)
     heat = 0.9 + 0.02 * noise.unit("heat") + 0.012 * (shield - 41.0) + world.leads + 1.0 * world.filling
     heat = heat + 1.4 * world.leak + 2.4 * world.vacuum + 1.5 * world.vacuum**6
     pressure, heater, vented = _bath(world, heat - power + noise.wander("bath", n, 0.02, 1800.0))
     lost = _lag(1.3 * world.leak + BOIL_OFF * vented + 0.15 * (world.leads > 0), 1800.0)
-    stage = 4.02 + 0.04 * noise.unit("stage") + 0.03 * age + 0.6 * world.wear + 0.55 * world.vacuum
+    stage = 4.02 + 0.03 * noise.unit("stage") + 0.03 * age + 0.7 * world.wear + 0.55 * world.vacuum
     stage = stage + 1.2 * (1.0 - drive) + 0.012 * (pressure - PRESSURE_SET)
     rate = -lost + 0.02 * noise.unit("gauge") + noise.wander("rate", n, 0.03, 3600.0)
     level = world.level - np.cumsum(lost) * HOURS / 24.0 + world.filled
@@ -372,13 +367,18 @@ def _bore(world: MriWorld, coil: Array) -> Array:
 
 
 def _images(world: MriWorld) -> dict[str, Array]:
-    """Spikes that the receiver counts in a scan, and the signal-to-noise ratio against that of acceptance."""
+    """Spikes that the receiver counts in a scan, and the signal-to-noise ratio against that of acceptance.
+
+    Those of the last scan that has ended stand until the next one ends.
+    """
     noise, scan = world.noise, world.exams.scan
     rng, scans = noise.rng("spikes"), int(scan.max()) + 1
     usual = rng.poisson(0.3 + 0.2 * noise.age(), scans)[scan] * (not noise.silent)
     hit = rng.gamma(4.0, 0.25, scans)[scan]  # some scans provoke it more than others
     ratio = 1.0 + 0.008 * noise.unit("snr") - 0.01 * noise.age() - 0.16 * world.arcing
+    ratio = ratio + (0.006 * rng.standard_normal(scans) * (not noise.silent))[scan]
+    ended = np.maximum.accumulate(np.where(world.exams.done, np.arange(world.n), 0))
     return {
-        "rf_spike_count": np.minimum(usual + 30.0 * world.arcing * hit, 400.0),
-        "snr": ratio + (0.006 * rng.standard_normal(scans) * (not noise.silent))[scan],
+        "rf_spike_count": np.minimum(usual + 30.0 * world.arcing * hit, 400.0)[ended],
+        "snr": ratio[ended],
     }
