@@ -38,6 +38,8 @@ USUAL_LOAD = 0.2
 """Of the gradients, averaged over a usual hour; runs begin with it."""
 HEAD = 1.45
 """MPa between the compressor's supply and return at which the cold head has its rated power."""
+REST = 1.45
+"""MPa on both sides of a compressor that stands still."""
 FAULT_PARAMETERS = ("wear", "weak", "blocked", "leak", "vacuum", "arcing")
 
 _lag = partial(lag, step_s=STEP_S)
@@ -234,7 +236,7 @@ def _service(world: MriWorld, event: Event) -> None:
         case "helium_fill":
             part[used] = MriMode.SERVICE
             world.filling += _pulse(n, a, a + max(1, length // 2), 300.0)
-            world.filled += (5.0 + 10.0 * m) * _pulse(n, a, n + n, 0.5 * STEP_S * length)
+            world.filled += (5.0 + 10.0 * m) * _pulse(n, a, 2 * n, 0.5 * STEP_S * length)  # it stays
         case "magnet_ramp":
             part[used] = MriMode.RAMP
             world.leads += (0.5 + 0.6 * m) * _pulse(n, a, a + max(1, 3 * length // 5), 600.0)
@@ -287,13 +289,12 @@ def _compressor(world: MriWorld, supply: Array, flow: Array) -> dict[str, Array]
     high = high - 0.50 * world.weak - 0.10 * world.wear + hunting + noise.wander("high", n, 0.01, 1800.0)
     low = 0.76 + 0.015 * noise.unit("return") + 0.22 * world.weak + 0.08 * world.wear
     low = low + noise.wander("low", n, 0.006, 1800.0)
-    rest = 1.45
     starved = np.minimum(FULL_FLOW / np.maximum(flow, 12.0) - 1.0, 4.0)
     oil = supply + (17.0 + 0.8 * noise.unit("oil") + 8.0 * _lag(starved, 600.0)) * running
     hot = (52.0 + 1.5 * noise.unit("discharge") + 1.5 * noise.age() + 20.0 * world.weak) * running
     return {
-        "compressor_supply": rest + (high - rest) * running,
-        "compressor_return": rest - (rest - low) * running,
+        "compressor_supply": REST + (high - REST) * running,
+        "compressor_return": REST - (REST - low) * running,
         "oil_temp": _lag(oil, 900.0) + noise.white("oil", n, 0.15),
         "discharge_temp": _lag(supply + 0.6 * (oil - supply - 17.0) + hot, 900.0)
         + noise.wander("discharge", n, 0.4, 1200.0),
