@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation.anaesthesia import AnaesthesiaMachine
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
+from streams.simulation.ct import CtScanner
 from streams.simulation.dialysis import Haemodialysis
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
+from streams.simulation.mri import MriScanner
 from streams.simulation.noise import Array, Noise
 from streams.simulation.patient_monitor import PatientMonitor
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
@@ -31,6 +33,8 @@ MACHINES: Mapping[str, Machine[Any]] = {
         AnaesthesiaMachine(),
         Haemodialysis(),
         PatientMonitor(),
+        MriScanner(),
+        CtScanner(),
     )
 }
 DEVICE_TYPES = tuple(MACHINES)
