@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
 from streams.simulation.dialysis import Haemodialysis
+from streams.simulation.incubator import InfantIncubator
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
 from streams.simulation.noise import Array, Noise
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
@@ -22,7 +23,15 @@ SECOND_MS = 1000
 STEP_ONSET_S = 20.0
 """A fault that comes at once is there in full after no longer than this."""
 MACHINES: Mapping[str, Machine[Any]] = {
-    machine.device_type: machine for machine in (InfusionPump(), IcuVentilator(), Haemodialysis())
+    machine.device_type: machine
+    for machine in (
+        InfusionPump(),
+        IcuVentilator(),
+        Haemodialysis(),
+        SteamSteriliser(),
+        InfantIncubator(),
+        Defibrillator(),
+    )
 }
 DEVICE_TYPES = tuple(MACHINES)
 
