@@ -16,6 +16,7 @@ from streams.simulation.machine import Event, Injected, Machine, Play, Run
 from streams.simulation.noise import Array, Noise
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
 from streams.simulation.pump import InfusionPump
+from streams.simulation.steriliser import SteamSteriliser
 from streams.simulation.truth import FaultTruth, LookalikeTruth, Truth, effects, mode_changes, ranked
 from streams.simulation.ventilator import IcuVentilator
 
