@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
+from streams.simulation.defibrillator import Defibrillator
 from streams.simulation.dialysis import Haemodialysis
 from streams.simulation.incubator import InfantIncubator
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
