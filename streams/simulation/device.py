@@ -12,13 +12,16 @@ from streams.devices import DeviceProfile, load_profiles
 from streams.simulation.anaesthesia import AnaesthesiaMachine
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
 from streams.simulation.ct import CtScanner
+from streams.simulation.defibrillator import Defibrillator
 from streams.simulation.dialysis import Haemodialysis
+from streams.simulation.incubator import InfantIncubator
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
 from streams.simulation.mri import MriScanner
 from streams.simulation.noise import Array, Noise
 from streams.simulation.patient_monitor import PatientMonitor
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
 from streams.simulation.pump import InfusionPump
+from streams.simulation.steriliser import SteamSteriliser
 from streams.simulation.truth import FaultTruth, LookalikeTruth, Truth, effects, mode_changes, ranked
 from streams.simulation.ventilator import IcuVentilator
 
@@ -35,6 +38,9 @@ MACHINES: Mapping[str, Machine[Any]] = {
         PatientMonitor(),
         MriScanner(),
         CtScanner(),
+        SteamSteriliser(),
+        InfantIncubator(),
+        Defibrillator(),
     )
 }
 DEVICE_TYPES = tuple(MACHINES)

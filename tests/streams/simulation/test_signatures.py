@@ -8,7 +8,7 @@ from streams.simulation import Simulation, fault_specs, simulate
 from streams.simulation.device import machine_of
 from tests.streams.simulation.worlds import START_MS, one_fault, part
 
-DESCRIBED = ("mri", "ct-scanner")
+DESCRIBED = ("mri", "ct-scanner", "steam-steriliser", "infant-incubator", "defibrillator")
 SIGNATURES = [(kind, fault) for kind in DESCRIBED for fault in load_profiles()[kind].faults]
 
 
