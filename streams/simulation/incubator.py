@@ -98,7 +98,7 @@ class InfantIncubator(Machine[IncubatorWorld]):
         "humidity": 1.0,
         "humidifier_duty": 1.9,
         "water_temp": 1.1,
-        "o2_conc": 0.19,
+        "o2_conc": 0.2,
         "o2_flow": 0.05,
         "co2_in_hood": 0.01,
         "noise_level": 1.4,
@@ -109,7 +109,6 @@ class InfantIncubator(Machine[IncubatorWorld]):
         rng = noise.rng("settings")
         skin_control = bool(chosen.get("skin_control", rng.random() < 0.45))
         air_set = chosen.get("air_set", 0.1 * float(rng.integers(325, 351)))
-        neutral = 0.1 * float(rng.integers(333, 345)) if skin_control else air_set
         oxygen = float(rng.integers(25, 41)) if rng.random() < 0.45 else 21.0
         mode = mode_timeline(run, IncubatorMode, IncubatorMode.CARE)
         room = 23.5 + float(rng.normal(0.0, 0.8)) + noise.wander("room", n, 0.25, 5400.0)
@@ -121,7 +120,8 @@ class InfantIncubator(Machine[IncubatorWorld]):
             humidity_set=np.full(n, chosen.get("humidity_set", 5.0 * float(rng.integers(10, 17)))),
             o2_set=np.full(n, chosen.get("o2_set", oxygen)),
         )
-        return IncubatorWorld(n, noise, mode, operation, neutral, lag(room, 300.0))
+        # Staff sets the air to what suits the baby, also where the skin then takes over.
+        return IncubatorWorld(n, noise, mode, operation, air_set, lag(room, 300.0))
 
     def happen(self, world: IncubatorWorld, event: Event) -> None:
         if event.name not in LOOKALIKES:
