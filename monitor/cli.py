@@ -316,20 +316,28 @@ def zoo(
 
 @app.command()
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")],
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
-    peers: Annotated[bool, typer.Option("--peers", help="Run the baselines beside it.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Run all peers beside it; `--peers pca,usad` runs these.")
+    ] = False,
     vus_window: Annotated[int | None, typer.Option(help="Largest window of VUS, in rows.", min=1)] = None,
+    jobs: Annotated[int, typer.Option(help="Processes at work at a time.", min=1)] = 1,
     report: ReportFile = None,
 ) -> None:
     """Train on `split == train`, score `split == test`, and measure detection and causes."""
-    from monitor.evaluating import EvaluateError, evaluate_command
+    from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
 
     if not all(seed.strip().isdigit() for seed in seeds.split(",")):
         fail(f"--seeds takes whole numbers separated by commas, not {seeds!r}")
     chosen = [int(seed) for seed in seeds.split(",")]
     try:
-        evaluate_command(folders, seeds=chosen, report=report, peers=peers, vus_window=vus_window)
+        places, names = peers_asked(peers, folders or [])
+        if not places:
+            fail("name a folder of labelled recordings: attendant evaluate DIR")
+        evaluate_command(places, seeds=chosen, report=report, peers=names, vus_window=vus_window, jobs=jobs)
     except EvaluateError as error:
         fail(str(error))
 

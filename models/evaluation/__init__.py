@@ -4,6 +4,7 @@ Rows are the rows of one labelled series in time order. A high score means anoma
 cannot be told (a series without a fault has no recall) is None, never a number.
 """
 
+from models.evaluation.carriers import Spoilt, spoilt_wave
 from models.evaluation.causes import CAUSES, Cause, cause_figures
 from models.evaluation.comparison import Interval, paired_bootstrap
 from models.evaluation.detection import DETECTION, detection_figures
@@ -14,10 +15,12 @@ __all__ = [
     "DETECTION",
     "Cause",
     "Interval",
+    "Spoilt",
     "Volumes",
     "cause_figures",
     "detection_figures",
     "label_segments",
     "paired_bootstrap",
+    "spoilt_wave",
     "volumes_under_surface",
 ]
