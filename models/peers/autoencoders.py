@@ -1,4 +1,4 @@
-"""Two autoencoders over flat windows: a deep one, and USAD's pair of adversaries. Letters: B windows, D readings of one.
+"""Two autoencoders over flat windows: a deep one, and USAD's pair of adversaries. Letters: B windows, D readings.
 
 USAD after Audibert et al., "USAD: UnSupervised Anomaly Detection on Multivariate Time Series", KDD 2020.
 """
