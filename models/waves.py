@@ -119,5 +119,7 @@ def _autocorrelation(rows: Rows, lags: int) -> NDArray[np.float64]:
     power = np.fft.irfft(spectrum, axis=0)[: lags + 1]
     overlap = np.arange(len(x), len(x) - lags - 1, -1)[:, None] / len(x)
     moving = power[0] > 0
+    if not moving.any():
+        return np.zeros(lags + 1)
     mean: NDArray[np.float64] = (power[:, moving] / power[0, moving] / overlap).mean(1)
-    return mean if moving.any() else np.zeros(lags + 1)
+    return mean

@@ -23,7 +23,7 @@ RANKING_COLUMNS = {
 }  # fmt: skip
 OWN_COLUMNS = {
     "f1_own": "F1 own", "events_found": "events found", "normal_rows_alarming": "normal rows alarming",
-    "alarms_per_day": "alarms a day", "detection_delay_s": "delay, s",
+    "alarms_per_day": "alarms a day", "alarms_before_fault": "alarms before the fault", "detection_delay_s": "delay, s",
 }  # fmt: skip
 CAUSE_COLUMNS = {
     "row_hit_100": "row hit @100", "row_hit_150": "row hit @150", "segment_hit_100": "hit @100",

@@ -12,8 +12,8 @@ from models.evaluation.vus import label_segments, volumes_under_surface
 
 DETECTION = (
     "vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "event_f1", "f1_own", "precision_own", "recall_own",
-    "events_found", "normal_rows_alarming", "alarms_per_day", "false_alarms_per_day", "detection_delay_s",
-    "pa_f1_inflated",
+    "events_found", "normal_rows_alarming", "alarms_per_day", "false_alarms_per_day", "alarms_before_fault",
+    "detection_delay_s", "pa_f1_inflated",
 )  # fmt: skip
 """Names of the figures, in order."""
 MERGED = 10
@@ -123,6 +123,8 @@ def _operation(label: NDArray[np.bool_], alarming: NDArray[np.bool_], row_s: flo
         figures["recall_own"] = float(hits / label.sum())
         delays = [int(alarming[a:b].argmax()) for a, b in events if alarming[a:b].any()]
         figures["events_found"] = len(delays) / len(events)
+        first = int(events[0, 0])
+        figures["alarms_before_fault"] = float(sum(start < first for start, _ in alarms))
         if delays and row_s is not None:
             figures["detection_delay_s"] = float(np.mean(delays)) * row_s
     if not label.all():
