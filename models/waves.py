@@ -6,7 +6,7 @@ channel. `Derived.held` gives the scores back to the wave's rows, each row the n
 Everything is derived from the training rows: their cycle, and how many parts of it a model needs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class Derived(NamedTuple):
     """(K,) the wave's row at which each was known."""
     rows: int
 
-    def held(self, x: NDArray[np.floating], before: float = 0.0) -> NDArray[np.floating]:
+    def held(self, x: NDArray[Any], before: float = 0.0) -> NDArray[Any]:
         """(K, …) → (n, …): every row gets the newest derived row known by then, `before` where there is none yet."""
         at = np.searchsorted(self.ends, np.arange(self.rows), side="right") - 1
         full = x[np.maximum(at, 0)]

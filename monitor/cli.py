@@ -351,8 +351,6 @@ def evaluate(
     report: ReportFile = None,
 ) -> None:
     """Measure detection and causes: on labelled recordings (trained on `split == train`), or --simulated."""
-    from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
-
     chosen = _numbers("--seeds", seeds, int)
     if simulated:
         if folders or peers:
@@ -361,10 +359,12 @@ def evaluate(
         return
     if types or severities or devices is not None or models or profiles:
         fail("--types, --severities, --devices, --models and --profiles go with --simulated")
+    if not folders:
+        fail("name a folder of labelled recordings, or say --simulated")
+    from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
+
     try:
-        places, names = peers_asked(peers, folders or [])
-        if not places:
-            fail("name a folder of labelled recordings, or say --simulated")
+        places, names = peers_asked(peers, folders)
         evaluate_command(places, seeds=chosen, report=report, peers=names, vus_window=vus_window, jobs=jobs)
     except EvaluateError as error:
         fail(str(error))

@@ -7,12 +7,13 @@ cannot be told (a series without a fault has no recall) is None, never a number.
 from models.evaluation.carriers import Spoilt, spoilt_wave
 from models.evaluation.causes import CAUSES, Cause, cause_figures
 from models.evaluation.comparison import Interval, paired_bootstrap
-from models.evaluation.detection import DETECTION, detection_figures
+from models.evaluation.detection import DETECTION, MERGED, detection_figures
 from models.evaluation.vus import Volumes, label_segments, volumes_under_surface
 
 __all__ = [
     "CAUSES",
     "DETECTION",
+    "MERGED",
     "Cause",
     "Interval",
     "Spoilt",

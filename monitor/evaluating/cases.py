@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ class Exam:
     wave: Derived | None = None
     """How scores of derived rows come back to the series' rows."""
 
-    def rows(self, x: NDArray[np.generic]) -> NDArray[np.generic]:
+    def rows(self, x: NDArray[Any]) -> NDArray[Any]:
         """(m,) → (n,); rows before the first derived one are as calm as the calmest. What has n rows stays as it is."""
         return x if self.wave is None or len(x) == len(self.label) else self.wave.held(x, x.min())
 

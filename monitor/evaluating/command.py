@@ -115,7 +115,7 @@ def peers_asked(asked: bool, words: Sequence[Path]) -> tuple[list[Path], tuple[s
     The flag takes no value of its own, so the names arrive as the first of the folders.
 
     Raises:
-        EvaluateError: names of which only some are known.
+        EvaluateError: names of which only some are known, or no folder.
     """
     if not asked:
         return list(words), PLAINEST
@@ -129,6 +129,8 @@ def peers_asked(asked: bool, words: Sequence[Path]) -> tuple[list[Path], tuple[s
             named = tuple(names)
         else:
             folders.append(word)
+    if not folders:
+        raise EvaluateError("name a folder of labelled recordings behind the peers")
     return folders, named or tuple(PEERS)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation import cause_figures, detection_figures
+from models.evaluation import MERGED, cause_figures, detection_figures
 from models.peers import PEERS, PeerMissingError, PeerScores, standardized
 from monitor.evaluating.cases import Case, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
@@ -157,7 +157,9 @@ def _row(case: Case, exam: Exam, seed: int, scored: _Scored) -> Row:
     row: Row = {"set": exam.set_name, "series": case.series, "method": scored.method, "seed": seed}
     if scored.score is not None and scored.alarming is not None:
         score, alarming = exam.rows(scored.score), exam.rows(scored.alarming)
-        row |= detection_figures(score, exam.label, alarming, case.row_s, case.vus_window)
+        # An alarm that flickers from one part of a cycle to the next is one alarm.
+        merged = MERGED if case.cut is None else max(MERGED, case.cut.cycle)
+        row |= detection_figures(score, exam.label, alarming, case.row_s, case.vus_window, merged)
         row |= {"rows": len(exam.label), "row_s": case.row_s, "vus_window": case.vus_window}
         if case.cut is not None:
             row |= {"cycle_rows": case.cut.cycle, "hop_rows": case.cut.hop}

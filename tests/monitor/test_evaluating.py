@@ -300,8 +300,8 @@ def test_a_breath_on_one_channel_is_watched_by_its_cycles(
     tmp_path: Path, plain: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rhythmic, "PRACTICE", replace(SMALL, traces=60, epochs=3))
-    x = breathing(120.0) + np.random.default_rng(0).normal(0, 0.1, 12_000)
-    wave(tmp_path / "waves", "breaths-100hz", x[:, None], 6_000)
+    x = breathing(200.0) + np.random.default_rng(0).normal(0, 0.1, 20_000)
+    wave(tmp_path / "waves", "breaths-100hz", x[:, None], 8_000)
     outcome = evaluate_command([tmp_path / "waves"], console=screen())
     methods = outcome["sets"]["waves+faults"]
     assert methods["attendant"]["vus_pr"] is not None
