@@ -96,4 +96,5 @@ def _mse(a: Tensor, b: Tensor) -> Tensor:
 def _usad_error(net: Usad, x: Tensor) -> Tensor:
     flat = x.flatten(1)
     first, _, both = net(flat)
-    return (0.5 * (first - flat) ** 2 + 0.5 * (both - flat) ** 2).view_as(x).mean(1)
+    error: Tensor = (0.5 * (first - flat) ** 2 + 0.5 * (both - flat) ** 2).view_as(x).mean(1)
+    return error

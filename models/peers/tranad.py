@@ -53,7 +53,8 @@ def tranad(rows: Standard, seed: int, notice: Notice) -> Residuals:
 def _loss(net: TranAd, x: Tensor, epoch: int) -> Tensor:
     """The second reconstruction counts more from epoch to epoch."""
     first, second = (((y - x[:, -1]) ** 2).mean() for y in net(x))
-    return first / (epoch + 1) + second * (1.1 - 1 / (epoch + 1))
+    loss: Tensor = first / (epoch + 1) + second * (1.1 - 1 / (epoch + 1))
+    return loss
 
 
 def _error(net: TranAd, x: Tensor) -> Tensor:

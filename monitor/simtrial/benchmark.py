@@ -214,7 +214,9 @@ def _work(piece: _Piece) -> _Done:
 def _report(
     chosen: Sequence[_Candidate], trial: Trial, done: Sequence[_Done], skipped: list[dict[str, str]]
 ) -> dict[str, Any]:
-    by_type, rows, alarms, days, asked = {}, [], 0, 0.0, 0.0
+    by_type: dict[str, Any] = {}
+    rows: list[Row] = []
+    alarms, days, asked = 0, 0.0, 0.0
     for candidate in chosen:
         kind = candidate.profile.type
         own = _in_order([row for one in done if one.kind == kind for row in one.faults])
