@@ -72,7 +72,14 @@ def _blank(title: str, first: str) -> Table:
 def _rate(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.2f}" if interval is None else f"{value:.2f}\n[{interval[0]:.2f}, {interval[1]:.2f}]"
+    return (
+        f"{value:.2f}" if interval is None else f"{value:.2f}\n[{_bound(interval[0])}–{_bound(interval[1])}]"
+    )
+
+
+def _bound(value: float) -> str:
+    """Short, so that five intervals stand beside each other on a narrow screen."""
+    return f"{value:.2f}".removeprefix("0") if value < 1 else f"{value:.1f}"
 
 
 def _number(value: float | None) -> str:
