@@ -54,7 +54,9 @@ class SimulateOptions:
             known = ", ".join(fault_specs(self.device_type))
             raise SimulateError(f"{self.device_type} has no fault {', '.join(unknown)}; it has {known}")
         if self.seed in BENCHMARK_SEEDS:
-            raise SimulateError(f"seed {self.seed} belongs to the simulated benchmark; take one below 9000000")
+            raise SimulateError(
+                f"seed {self.seed} belongs to the simulated benchmark; take one below 9000000"
+            )
 
     def catalogue(self) -> list[str]:
         """Faults and look-alikes of the type, a line each."""

@@ -12,7 +12,6 @@ from models.evaluation import MERGED, cause_figures, detection_figures
 from models.peers import PEERS, PeerMissingError, PeerScores, standardized
 from monitor.evaluating.cases import Case, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
-from monitor.findings import JudgeSettings
 from monitor.scoreboard import OURS
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ Tell = Callable[[str, float], None]
 """Told what is going on and which part of the series is done, 0 to 1."""
 LEVELS = f"{OURS}_levels"
 """The detector on rows where the rhythm model speaks as ours."""
-HOLD_AT = float(JudgeSettings().hold_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +106,9 @@ def _ours(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> 
 
 
 def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, method: str) -> list[Row]:
+    from models.generic import GenericConfig
+
+    hold_at = (config or GenericConfig()).hold
     begun = time.monotonic()
     model = _fitted(case, seed, config, tell)
     rows, fitting = [], time.monotonic() - begun
@@ -116,7 +117,9 @@ def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, m
         begun = time.monotonic()
         told = model.score(exam.values)
         seconds = fitting + time.monotonic() - begun
-        rows += [_row(case, exam, seed, one) for one in _shown(told, method, seconds, bool(exam.causes))]
+        rows += [
+            _row(case, exam, seed, one) for one in _shown(told, method, hold_at, seconds, bool(exam.causes))
+        ]
     return rows
 
 
@@ -132,24 +135,17 @@ def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -
     return fit_generic(case.names, case.train, case.step_s, seed, config, progress)
 
 
-def _shown(told: "RowScores", method: str, seconds: float, ranks: bool) -> Iterator[_Scored]:
+def _shown(told: "RowScores", method: str, hold_at: float, seconds: float, ranks: bool) -> Iterator[_Scored]:
     """The share as shipped, then the model without one of its parts, then the parts of the share as rankings."""
-    weight = evidence_weight(told.anomaly)
-    yield _Scored(method, told.anomaly, told.anomaly >= 1.0, told.share, weight, seconds)
-    for name, (anomaly, share) in getattr(told, "ablations", {}).items():
-        yield _Scored(f"{method}_{name}", anomaly, anomaly >= 1.0, share, evidence_weight(anomaly))
+    from models.generic import hysteresis
+
+    yield _Scored(method, told.anomaly, told.alarming, told.share, told.weight, seconds)
+    for name, (anomaly, share) in told.ablations.items():
+        yield _Scored(f"{method}_{name}", anomaly, hysteresis(anomaly, 1.0, hold_at), share, anomaly)
     if ranks:
-        yield _Scored(f"{method}_attention", channels=told.attention, weight=weight)
-        yield _Scored(f"{method}_residual", channels=told.residual, weight=weight)
-
-
-def evidence_weight(anomaly: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(n,) how much a row counts in its episode's share: its excess over `hold_at`, as in an alert.
-
-    A segment that never reached it has no alert whose share could be asked for; its rows then count by their anomaly.
-    """
-    rest = 1e-9 * np.asarray(anomaly, np.float64)
-    return np.maximum(np.asarray(anomaly, np.float64) - HOLD_AT, 0.0) + rest
+        yield _Scored(f"{method}_attention", channels=told.attention, weight=told.weight)
+        # The residual by itself knows nothing of the evidence, so that its rows count by the anomaly.
+        yield _Scored(f"{method}_residual", channels=told.residual, weight=told.anomaly)
 
 
 def _row(case: Case, exam: Exam, seed: int, scored: _Scored) -> Row:

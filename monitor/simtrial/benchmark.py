@@ -173,11 +173,20 @@ def _checked(candidate: _Candidate) -> _Candidate:
         raise BenchmarkError(
             f"{candidate.folder}: trained for other channels than the profile of {profile.type} has"
         )
-    if manifest.training.get("seed") in BENCHMARK_SEEDS:
+    if any(seed in BENCHMARK_SEEDS for seed in _fleet_seeds(manifest.training)):
         raise BenchmarkError(
             f"{candidate.folder}: trained with a seed of the benchmark; train it with another"
         )
     return candidate
+
+
+def _fleet_seeds(training: Mapping[str, Any]) -> Iterator[int]:
+    """Seeds of the simulated fleets that a manifest tells of, however deep."""
+    for name, value in training.items():
+        if isinstance(value, Mapping):
+            yield from _fleet_seeds(value)
+        elif name == "simulator_seed":
+            yield int(value)
 
 
 def _pieces(candidate: _Candidate, trial: Trial) -> Iterator[_Piece]:

@@ -19,7 +19,6 @@ from models.evaluation import CAUSES, DETECTION
 from models.generic import GenericConfig
 from models.peers import PEERS, PLAINEST, PeerMissingError
 from monitor.evaluating import EvaluateError, evaluate_command, measuring, peers_asked, rhythmic
-from monitor.evaluating.measuring import evidence_weight
 from monitor.scoreboard import averages, comparisons, show
 from tests.models.rhythm import SMALL, breathing
 
@@ -64,8 +63,9 @@ class Plain:
         anomaly = z.max(1) / 4
         ablations = {"without_attention": (anomaly * 0.5, np.full_like(share, 1 / share.shape[1]))}
         return SimpleNamespace(
-            anomaly=anomaly, share=share, attention=share[:, ::-1], residual=share, ablations=ablations
-        )
+            anomaly=anomaly, alarming=anomaly >= 1, share=share, attention=share[:, ::-1], residual=share,
+            weight=anomaly, ablations=ablations,
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -233,15 +233,6 @@ def test_parts_and_ablations_stand_beside_the_detector_with_intervals(tmp_path: 
         assert "top1" in against[ranking]
     assert methods["attendant_attention"]["vus_pr"] is None
     assert outcome["mean_of_sets"]["attendant"]["vus_pr"] == methods["attendant"]["vus_pr"]
-
-
-def test_rows_count_in_a_segments_ranking_as_windows_do_in_an_alert() -> None:
-    weight = evidence_weight(np.array([0.2, 0.8, 1.0, 2.8]))
-    assert weight == pytest.approx([0.0, 0.0, 0.2, 2.0], abs=1e-6)
-    # No alert was raised here, so that the strongest rows say what there is to say.
-    below = evidence_weight(np.array([0.2, 0.4]))
-    assert below[1] == pytest.approx(2 * below[0])
-    assert below[0] > 0
 
 
 def test_a_peer_whose_library_is_missing_is_left_out_with_a_line_that_says_how_to_get_it(
