@@ -10,13 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
+from models.artifacts import read_manifest
 from models.loading import alarm_rule, load_scorer
 from models.scoring import ModelIdentity, Score
 from monitor.settings import SHIPPED_MODELS
 from monitor.simtrial import BenchmarkError, Trial, benchmark, evaluate_simulated, simulated_command
 from monitor.simtrial.rates import poisson, wilson
 from monitor.simtrial.runs import fault_cases, fault_run, healthy_runs
-from monitor.simulating import SimulateError, SimulateOptions
+from monitor.simulated import SimulateError, SimulateOptions
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, Onset, fault_specs, lookalike_specs
 
@@ -179,3 +180,15 @@ def test_what_cannot_be_tried_is_one_readable_line(tmp_path: Path) -> None:
         simulated_command(types=["toaster"])
     with pytest.raises(BenchmarkError, match="no model is there"):
         simulated_command(models=[tmp_path / "empty"])
+
+
+def test_a_model_that_has_seen_the_benchmarks_devices_is_refused(
+    pump: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(SHIPPED_MODELS / pump.type)
+    learnt = {**manifest.training, "fleet": {"simulator_seed": BENCHMARK_SEEDS.start + 7}}
+    monkeypatch.setattr(
+        benchmark, "read_manifest", lambda _folder: manifest.model_copy(update={"training": learnt})
+    )
+    with pytest.raises(BenchmarkError, match="trained with a seed of the benchmark"):
+        simulated_command(types=[pump.type])
