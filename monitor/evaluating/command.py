@@ -88,7 +88,7 @@ def evaluate_command(
         jobs: series at a time, a process each.
 
     Raises:
-        EvaluateError: a folder or file that cannot be read, a report that cannot be written, nothing to measure.
+        EvaluateError: a folder that cannot be read, a report that cannot be written, nothing to measure.
     """
     busy, console = console or Console(stderr=True), console or Console()
     files = find_jobs(folders)
@@ -105,7 +105,8 @@ def evaluate_command(
     _write(report, outcome)
     show(console, outcome)
     if not outcome["series"]:
-        raise EvaluateError("no series could be evaluated; every one of them and why stands above")
+        first = outcome["skipped"][0]
+        raise EvaluateError(f"no series could be evaluated; {first['set']}/{first['series']}: {first['why']}")
     return outcome
 
 

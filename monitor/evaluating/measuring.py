@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.evaluation import MERGED, cause_figures, detection_figures
 from models.peers import PEERS, PeerMissingError, PeerScores, standardized
-from monitor.evaluating.cases import Case, Exam, Job, read_case
+from monitor.evaluating.cases import Case, EvaluateError, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
 from monitor.scoreboard import OURS
 
@@ -61,15 +61,14 @@ class _Scored:
 
 
 def measure(job: Job, ask: Ask, tell: Tell = lambda _what, _part: None) -> Measured:
-    """Every method on one file.
-
-    Raises:
-        EvaluateError: a file that is no recording.
-    """
+    """Every method on one file; one that cannot be read or measured is skipped with the reason."""
     from models.generic import TooShortError
 
     measured = Measured()
-    case = read_case(job, ask.vus_window)
+    try:
+        case = read_case(job, ask.vus_window)
+    except EvaluateError as error:
+        case = str(error)
     if isinstance(case, str):
         measured.skipped.append(_skip(job.set_name, job.path.stem, case))
         return measured
@@ -141,7 +140,8 @@ def _shown(told: "RowScores", method: str, hold_at: float, seconds: float, ranks
 
     yield _Scored(method, told.anomaly, told.alarming, told.share, told.weight, seconds)
     for name, (anomaly, share) in told.ablations.items():
-        yield _Scored(f"{method}_{name}", anomaly, hysteresis(anomaly, 1.0, hold_at), share, anomaly)
+        weight = told.weight if share is told.share else anomaly
+        yield _Scored(f"{method}_{name}", anomaly, hysteresis(anomaly, 1.0, hold_at), share, weight)
     if ranks:
         yield _Scored(f"{method}_attention", channels=told.attention, weight=told.weight)
         # The residual by itself knows nothing of the evidence, so that its rows count by the anomaly.

@@ -150,12 +150,14 @@ def test_series_that_cannot_be_learnt_are_left_out_and_said(tmp_path: Path) -> N
     write(tmp_path / "asd", "short", train=120)
     write(tmp_path / "asd", "untested", test=0)
     write(tmp_path / "asd", "untrained", train=0)
+    (tmp_path / "asd" / "broken.parquet").write_bytes(b"nonsense")
     console = screen()
     outcome = evaluate_command([tmp_path / "asd"], console=console, config=QUICK)
     assert {r["series"] for r in outcome["series"]} == {"good"}
     why = {one["series"]: one["why"] for one in outcome["skipped"]}
     assert why["short"].startswith("120 training rows; a model and its threshold need at least")
     assert "no rows of split test" in why["untested"]
+    assert "is no parquet table" in why["broken"]
     assert "no rows of split train" in why["untrained"]
     assert "left out asd/short: 120 training rows" in written(console)
 
