@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli import app
-
 from streams.simulation import DEVICE_TYPES
 
 ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
