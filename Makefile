@@ -42,7 +42,7 @@ lock: install  ## Resolve the dependencies again and write requirements/
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 		--extra demo --extra postgres -o requirements/run.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra demo --extra postgres --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+		--extra demo --extra postgres --extra evaluation --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	echo hatchling==1.28.0 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate -o requirements/build.txt -
 

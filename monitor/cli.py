@@ -5,9 +5,11 @@
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+Number = TypeVar("Number", int, float)
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -316,22 +319,84 @@ def zoo(
 
 @app.command()
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")],
+    folders: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
-    peers: Annotated[bool, typer.Option("--peers", help="Run the baselines beside it.")] = False,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Run all peers beside it; `--peers pca,usad` runs these.")
+    ] = False,
     vus_window: Annotated[int | None, typer.Option(help="Largest window of VUS, in rows.", min=1)] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Simulated faults and fault-free days instead of recordings.")
+    ] = False,
+    types: Annotated[
+        str | None, typer.Option(help="Of --simulated: these device types only, comma separated.")
+    ] = None,
+    severities: Annotated[
+        str | None, typer.Option(help="Of --simulated: from 0 to 1, comma separated; 0.25,0.5,1 by default.")
+    ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(help="Of --simulated: fault-free devices a type; 30 device-days by default.", min=0),
+    ] = None,
+    models: Annotated[
+        list[Path] | None,
+        typer.Option(help="Of --simulated: folder of models beside the shipped.", metavar="DIR"),
+    ] = None,
+    profiles: Annotated[
+        list[Path] | None, typer.Option(help="Of --simulated: folder of device profiles.", metavar="DIR")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes at work at a time.", min=1)] = 1,
     report: ReportFile = None,
 ) -> None:
-    """Train on `split == train`, score `split == test`, and measure detection and causes."""
-    from monitor.evaluating import EvaluateError, evaluate_command
+    """Measure detection and causes: on labelled recordings (trained on `split == train`), or --simulated."""
+    chosen = _numbers("--seeds", seeds, int)
+    if simulated:
+        if folders or peers:
+            fail("--simulated takes no folders and has no peers")
+        _evaluate_simulated(types, chosen, severities, devices, models or [], profiles or [], jobs, report)
+        return
+    if types or severities or devices is not None or models or profiles:
+        fail("--types, --severities, --devices, --models and --profiles go with --simulated")
+    if not folders:
+        fail("name a folder of labelled recordings, or say --simulated")
+    from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
 
-    if not all(seed.strip().isdigit() for seed in seeds.split(",")):
-        fail(f"--seeds takes whole numbers separated by commas, not {seeds!r}")
-    chosen = [int(seed) for seed in seeds.split(",")]
     try:
-        evaluate_command(folders, seeds=chosen, report=report, peers=peers, vus_window=vus_window)
+        places, names = peers_asked(peers, folders)
+        evaluate_command(places, seeds=chosen, report=report, peers=names, vus_window=vus_window, jobs=jobs)
     except EvaluateError as error:
         fail(str(error))
+
+
+def _evaluate_simulated(
+    types: str | None, seeds: list[int], severities: str | None, devices: int | None, models: list[Path],
+    profiles: list[Path], jobs: int, report: Path | None,
+) -> None:  # fmt: skip
+    from monitor.simtrial import BenchmarkError, Trial, simulated_command
+
+    trial = Trial(seeds=tuple(seeds), devices=devices)
+    if severities is not None:
+        trial = replace(trial, severities=tuple(_numbers("--severities", severities, float)))
+    names = [name.strip() for name in types.split(",")] if types else []
+    try:
+        simulated_command(
+            types=names, trial=trial, models=models, profiles=profiles, report=report, jobs=jobs
+        )
+    except (BenchmarkError, ValueError) as error:
+        fail(str(error))
+
+
+def _numbers(option: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """The numbers of a comma separated list, none below zero."""
+    try:
+        numbers = [kind(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
+        fail(f"{option} takes numbers separated by commas, not {text!r}")
+    return numbers
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from models.evaluation import CAUSES, DETECTION, paired_bootstrap
@@ -22,11 +23,15 @@ RANKING_COLUMNS = {
 }  # fmt: skip
 OWN_COLUMNS = {
     "f1_own": "F1 own", "events_found": "events found", "normal_rows_alarming": "normal rows alarming",
-    "alarms_per_day": "alarms a day", "detection_delay_s": "delay, s",
+    "alarms_per_day": "alarms a day", "alarms_before_fault": "alarms before the fault", "detection_delay_s": "delay, s",
 }  # fmt: skip
 CAUSE_COLUMNS = {
     "row_hit_100": "row hit @100", "row_hit_150": "row hit @150", "segment_hit_100": "hit @100",
     "segment_hit_150": "hit @150", "segment_ndcg_100": "NDCG @100", "top1": "top-1", "top3": "top-3",
+}  # fmt: skip
+SERIES_COLUMNS = {
+    "vus_pr": "VUS-PR", "f1_own": "F1 own", "normal_rows_alarming": "normal rows alarming",
+    "alarms_per_day": "alarms a day", "top1": "top-1",
 }  # fmt: skip
 
 
@@ -38,6 +43,33 @@ def averages(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]
     return {
         name: {method: {figure: _mean(of, figure) for figure in FIGURES} for method, of in methods.items()}
         for name, methods in kept.items()
+    }
+
+
+def overall(rows: Sequence[Row]) -> dict[str, dict[str, float | None]]:
+    """Method → figure: the mean of the sets' means, where every set that tells ours tells the method's."""
+    sets = averages(rows)
+    methods = list(dict.fromkeys(method for of in sets.values() for method in of))
+    return {method: {figure: _over_sets(sets, method, figure) for figure in FIGURES} for method in methods}
+
+
+def _over_sets(
+    sets: Mapping[str, Mapping[str, Mapping[str, float | None]]], method: str, figure: str
+) -> float | None:
+    wanted = [of for of in sets.values() if of.get(OURS, {}).get(figure) is not None]
+    told = [value for of in wanted if (value := of.get(method, {}).get(figure)) is not None]
+    return statistics.fmean(told) if told and len(told) == len(wanted) else None
+
+
+def seed_by_seed(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Set → seed → figure: ours, mean over the series."""
+    kept: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        if row["method"] == OURS:
+            kept.setdefault(row["set"], {}).setdefault(str(row["seed"]), []).append(row)
+    return {
+        name: {seed: {figure: _mean(of, figure) for figure in FIGURES} for seed, of in seeds.items()}
+        for name, seeds in kept.items()
     }
 
 
@@ -75,18 +107,40 @@ def _by_series(rows: Sequence[Row], method: str, figure: str) -> dict[tuple[str,
 
 
 def show(console: Console, report: Mapping[str, Any]) -> None:
-    """Tables of every set, the intervals where there are any, and what was left out."""
+    """Tables of every set, series by series and over all sets, the intervals, and what was left out."""
     for name, methods in report["sets"].items():
         ours = [row for row in report["series"] if row["set"] == name and row["method"] == OURS]
         series, seeds = len({row["series"] for row in ours}), len({row["seed"] for row in ours})
         title = f"{name}: mean over {series} series, {seeds} seed{'s' * (seeds != 1)}"
-        _table(console, f"{title} – detection at any threshold", methods, RANKING_COLUMNS)
-        _table(console, f"{title} – at the method's own threshold", methods, OWN_COLUMNS)
-        _table(console, f"{title} – causes", methods, CAUSE_COLUMNS)
+        _tables(console, title, methods)
+        if series > 1 or seeds > 1:
+            _series_table(console, f"{name}: {OURS}, series by series", ours)
+    if len(report["sets"]) > 1 and report.get("mean_of_sets"):
+        _tables(console, f"mean of {len(report['sets'])} sets", report["mean_of_sets"])
     if report.get("comparisons", {}).get("all"):
         _intervals(console, report["comparisons"]["all"])
+    for note in report.get("notes", ()):
+        console.print(f"[yellow]note[/] {escape(note)}", highlight=False)
     for one in report["skipped"]:
         console.print(f"[yellow]left out[/] {one['set']}/{one['series']}: {one['why']}", highlight=False)
+
+
+def _tables(console: Console, title: str, methods: Mapping[str, Mapping[str, Any]]) -> None:
+    _table(console, f"{title} – detection at any threshold", methods, RANKING_COLUMNS)
+    _table(console, f"{title} – at the method's own threshold", methods, OWN_COLUMNS)
+    _table(console, f"{title} – causes", methods, CAUSE_COLUMNS)
+
+
+def _series_table(console: Console, title: str, ours: Sequence[Row]) -> None:
+    """Mean over the seeds; of the figure that is looked at most, every seed."""
+    table = _blank("series", title)
+    for heading in (*SERIES_COLUMNS.values(), "VUS-PR, each seed"):
+        table.add_column(heading, justify="right")
+    for name in dict.fromkeys(row["series"] for row in ours):
+        rows = [row for row in ours if row["series"] == name]
+        seeds = " ".join(_cell(row.get("vus_pr")) for row in rows)
+        table.add_row(name, *(_cell(_mean(rows, figure)) for figure in SERIES_COLUMNS), seeds)
+    console.print(table)
 
 
 def _table(

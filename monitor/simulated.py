@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from streams.devices import load_profiles
 from streams.recordings import Recording, Segment
 from streams.simulation import (
+    BENCHMARK_SEEDS,
     DEVICE_TYPES,
     Arrivals,
     Plan,
@@ -52,6 +53,10 @@ class SimulateOptions:
         if unknown:
             known = ", ".join(fault_specs(self.device_type))
             raise SimulateError(f"{self.device_type} has no fault {', '.join(unknown)}; it has {known}")
+        if self.seed in BENCHMARK_SEEDS:
+            raise SimulateError(
+                f"seed {self.seed} belongs to the simulated benchmark; take one below 9000000"
+            )
 
     def catalogue(self) -> list[str]:
         """Faults and look-alikes of the type, a line each."""

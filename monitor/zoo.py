@@ -22,11 +22,10 @@ from rich.table import Table
 from models.artifacts import ArtifactError
 from models.training import Progress as Step
 from models.training import Series, computing
-from monitor.simtrial import FIRST_SEED
 from monitor.simulated import SimulateOptions, to_recording
 from monitor.workshop import STEPS, TrainOptions, WorkshopError, series_of, train_series
 from streams.devices import DeviceProfile, load_profiles
-from streams.simulation import DEVICE_TYPES, observe
+from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, observe
 from streams.simulation.device import machine_of
 
 START_MS = 1_790_000_000_000
@@ -70,9 +69,9 @@ class ZooOptions:
         unknown = [t for t in wanted if t not in DEVICE_TYPES]
         if unknown:
             raise ZooError(f"no simulated type {', '.join(unknown)}; there are {', '.join(DEVICE_TYPES)}")
-        if self.fleet_seed >= FIRST_SEED:
+        if self.fleet_seed >= BENCHMARK_SEEDS.start:
             raise ZooError(
-                f"fleet seed {self.fleet_seed}: seeds from {FIRST_SEED} on are the benchmark's, "
+                f"fleet seed {self.fleet_seed}: seeds from {BENCHMARK_SEEDS.start} on are the benchmark's, "
                 "which must not know the fleets that models were trained on"
             )
         jobs = self.workers(len(wanted))

@@ -12,12 +12,12 @@ from models.evaluation.vus import label_segments, volumes_under_surface
 
 DETECTION = (
     "vus_pr", "vus_roc", "auc_pr", "auc_roc", "best_f1", "event_f1", "f1_own", "precision_own", "recall_own",
-    "events_found", "normal_rows_alarming", "alarms_per_day", "false_alarms_per_day", "detection_delay_s",
-    "pa_f1_inflated",
+    "events_found", "normal_rows_alarming", "alarms_per_day", "false_alarms_per_day", "alarms_before_fault",
+    "detection_delay_s", "pa_f1_inflated",
 )  # fmt: skip
 """Names of the figures, in order."""
 MERGED = 10
-"""Alarms with fewer rows between them are one alarm to an operator."""
+"""Rows between alarms of slow series that are still one alarm to an operator."""
 DAY_S = 86_400.0
 
 Figures = dict[str, float | None]
@@ -40,7 +40,7 @@ class _Curve(NamedTuple):
 
 def detection_figures(
     score: NDArray[np.floating], label: NDArray[np.bool_], alarming: NDArray[np.bool_],
-    row_s: float | None, vus_window: int,
+    row_s: float | None, vus_window: int, merged: int = MERGED,
 ) -> Figures:  # fmt: skip
     """Every figure of `DETECTION`.
 
@@ -50,6 +50,7 @@ def detection_figures(
         alarming: (n,) rows above the method's own threshold.
         row_s: seconds a row; None where nobody knows, which leaves the figures in time open.
         vus_window: largest buffer of the volumes, rows.
+        merged: alarms with fewer rows between them are one alarm to an operator.
 
     Raises:
         ValueError: shapes that differ, or a score that isn't finite.
@@ -64,7 +65,7 @@ def detection_figures(
     figures: Figures = dict.fromkeys(DETECTION)
     if label.any() and not label.all():
         figures |= _ranking(height, label, vus_window)
-    figures |= _operation(label, alarming, row_s)
+    figures |= _operation(label, alarming, row_s, merged)
     return figures
 
 
@@ -111,10 +112,12 @@ def _best_f1(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> flo
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, 1e-12)))
 
 
-def _operation(label: NDArray[np.bool_], alarming: NDArray[np.bool_], row_s: float | None) -> Figures:
+def _operation(
+    label: NDArray[np.bool_], alarming: NDArray[np.bool_], row_s: float | None, merged: int
+) -> Figures:
     """What the method's own threshold means to the one who answers the alarms."""
     figures: Figures = {}
-    alarms, events = _alarms(alarming), label_segments(label)
+    alarms, events = _alarms(alarming, merged), label_segments(label)
     false = sum(not label[a:b].any() for a, b in alarms)
     if len(events):
         hits = int((label & alarming).sum())
@@ -123,6 +126,8 @@ def _operation(label: NDArray[np.bool_], alarming: NDArray[np.bool_], row_s: flo
         figures["recall_own"] = float(hits / label.sum())
         delays = [int(alarming[a:b].argmax()) for a, b in events if alarming[a:b].any()]
         figures["events_found"] = len(delays) / len(events)
+        first = int(events[0, 0])
+        figures["alarms_before_fault"] = float(sum(start < first for start, _ in alarms))
         if delays and row_s is not None:
             figures["detection_delay_s"] = float(np.mean(delays)) * row_s
     if not label.all():
@@ -134,11 +139,11 @@ def _operation(label: NDArray[np.bool_], alarming: NDArray[np.bool_], row_s: flo
     return figures
 
 
-def _alarms(alarming: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _alarms(alarming: NDArray[np.bool_], merged: int) -> list[tuple[int, int]]:
     """Stretches of alarming rows, those close to each other joined: (first row, row after the last)."""
     alarms: list[tuple[int, int]] = []
     for start, end in label_segments(alarming).tolist():
-        if alarms and start - alarms[-1][1] < MERGED:
+        if alarms and start - alarms[-1][1] < merged:
             alarms[-1] = (alarms[-1][0], end)
         else:
             alarms.append((start, end))

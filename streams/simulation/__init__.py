@@ -5,9 +5,11 @@ from streams.simulation.device import DEVICE_TYPES, Simulation, fault_specs, loo
 from streams.simulation.observation import Arrivals, Observation, observe
 from streams.simulation.plan import FaultPlan, LookalikePlan, ModeChange, Plan
 from streams.simulation.planners import PlannedDevice, fault_plan, fleet_plan, random_plan
+from streams.simulation.seeds import BENCHMARK_SEEDS
 from streams.simulation.truth import FaultTruth, LookalikeTruth, Truth
 
 __all__ = [
+    "BENCHMARK_SEEDS",
     "DEVICE_TYPES",
     "Arrivals",
     "FaultPlan",

@@ -175,6 +175,7 @@ def test_alarms_close_to_each_other_are_one_and_only_those_without_a_fault_are_f
     alarming = labelled(1440, (100, 103), (108, 109), (400, 401), (705, 706))
     figures = detection_figures(alarming * 1.0, label, alarming, 60.0, 10)
     assert figures["alarms_per_day"] == pytest.approx(3.0)
+    assert figures["alarms_before_fault"] == 2
     assert figures["false_alarms_per_day"] == pytest.approx(2.0 * 1440 / 1420)
     assert figures["normal_rows_alarming"] == pytest.approx(5 / 1420)
     assert figures["detection_delay_s"] == pytest.approx(300.0)

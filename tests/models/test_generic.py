@@ -1,4 +1,4 @@
-"""The detector and its peers on bare series: causal, fitted on the training rows alone, sound with gaps."""
+"""The detector on bare series: causal, fitted on the training rows alone, sound with gaps."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from models.generic import (
     fit_generic,
     hysteresis,
 )
-from models.peers import peer_scores
 
 QUICK = GenericConfig(practice_rows=150)
 Rows = NDArray[np.float32]
@@ -58,12 +57,6 @@ def test_what_comes_later_changes_no_score_of_before(fitted: GenericModel) -> No
     np.testing.assert_array_equal(one.anomaly[:120], two.anomaly[:120])
     np.testing.assert_array_equal(one.share[:120], two.share[:120])
     assert (one.anomaly[120:] != two.anomaly[120:]).all()
-    for peer, changed in zip(
-        peer_scores(rows(0, 600), test, 0, every=True),
-        peer_scores(rows(0, 600), other, 0, every=True),
-        strict=True,
-    ):
-        np.testing.assert_allclose(peer.score[:120], changed.score[:120], atol=1e-9, err_msg=peer.method)
 
 
 def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel) -> None:
@@ -123,16 +116,3 @@ def test_as_many_names_as_columns_are_needed() -> None:
 def test_too_few_training_rows_are_refused_with_the_number() -> None:
     with pytest.raises(TooShortError, match=f"150 training rows; .* at least {SHORTEST}"):
         fit_generic(["a", "b", "c", "d"], rows(0, 150), 1.0, 0, QUICK)
-
-
-def test_peers_find_what_is_plain_and_chance_does_not() -> None:
-    test = rows(1, 400)
-    test[150:200, 1] += 9
-    told = {peer.method: peer for peer in peer_scores(rows(0, 600), test, 0, every=True)}
-    assert set(told) == {"windowed_pca", "windowed_pca_max", "windowed_pca_raw", "abs_z", "random"}
-    for method in ("windowed_pca", "windowed_pca_max", "windowed_pca_raw", "abs_z"):
-        score = told[method].score
-        assert np.median(score[165:200]) > np.quantile(score[:150], 0.99), method
-        assert told[method].alarming[165:200].mean() > 0.4, method
-        assert told[method].channels[165:200].mean(0).argmax() == 1, method
-    assert told["random"].alarming.mean() < 0.02

@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from monitor.cli import app
 from streams.simulation import DEVICE_TYPES
 
 ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
@@ -102,3 +104,20 @@ def test_a_recording_that_is_not_there_is_said_in_one_line() -> None:
     assert done.returncode == 2
     assert "/nonexistent.parquet" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name a folder of labelled recordings, or say --simulated"),
+        (["--seeds", "0,x", "data"], "--seeds takes numbers separated by commas, not '0,x'"),
+        (["--simulated", "data"], "--simulated takes no folders"),
+        (["--types", "infusion-pump", "data"], "go with --simulated"),
+        (["--simulated", "--severities", "high"], "--severities takes numbers"),
+    ],
+)
+def test_an_evaluation_that_makes_no_sense_is_refused_in_one_line(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(app, ["evaluate", *arguments])
+    assert done.exit_code == 2
+    assert words in done.output
+    assert done.output.count("\n") == 1

@@ -1,29 +1,43 @@
-"""The simulator's trial tells the truth about a scorer that finds everything and one that finds nothing."""
+"""The simulator's trial tells the truth about scorers that find everything, nothing, or one channel."""
+
+import io
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
+from models.artifacts import read_manifest
+from models.loading import alarm_rule, load_scorer
 from models.scoring import ModelIdentity, Score
-from monitor.simtrial import Trial, evaluate_simulated
+from monitor.settings import SHIPPED_MODELS
+from monitor.simtrial import BenchmarkError, Trial, benchmark, evaluate_simulated, simulated_command
+from monitor.simtrial.rates import poisson, wilson
+from monitor.simtrial.runs import fault_cases, fault_run, healthy_runs
+from monitor.simulated import SimulateError, SimulateOptions
 from streams.devices import DeviceProfile, load_profiles
+from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, Onset, fault_specs, lookalike_specs
 
 SHORT = Trial(seeds=(0,), severities=(1.0,), fault_hours=0.75, devices=2, device_hours=0.5)
 
 
 class OneChannel:
-    """Watches one channel of the pump against a fixed limit; `limit` infinite finds nothing."""
+    """Watches one channel against a fixed limit and blames one; `limit` infinite finds nothing."""
 
-    def __init__(self, profile: DeviceProfile, channel: str, limit: float) -> None:
+    def __init__(self, profile: DeviceProfile, channel: str, limit: float, blamed: str | None = None) -> None:
         self.identity = ModelIdentity(profile.type, "test", "0")
         self.channels, self.window_rows = profile.names, profile.window_rows
         self._at, self._limit = profile.index[channel], limit
+        self._blamed = profile.index[blamed or channel]
 
     def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         seen = np.where(mask, values, 0)[..., self._at]
         anomaly = (seen[:, -8:].mean(1) > self._limit).astype(np.float32) * 2
         share = np.zeros((len(values), len(self.channels)), np.float32)
-        share[:, self._at] = 1
+        share[:, self._blamed] = 1
         flat = np.zeros_like(share)
         return Score(anomaly, share, share, share, flat, flat, flat.astype(np.int8), flat.astype(np.bool_))
 
@@ -34,20 +48,32 @@ def pump() -> DeviceProfile:
 
 
 def test_a_blind_scorer_detects_nothing_and_raises_no_false_alarm(pump: DeviceProfile) -> None:
-    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", np.inf), pump, (3, 5), SHORT)
+    told = evaluate_simulated(
+        OneChannel(pump, "air_bubble_volume", np.inf), pump, (3, 5), SHORT, asked_a_day=0.1
+    )
+    faults = 2 * len(fault_specs(pump.type))
     assert told["detected"] == 0
+    assert told["counts"]["detected"] == [0, faults]
     assert told["top1"] is None
     assert told["false_alarms"] == 0
     assert told["device_days"] == pytest.approx(2 * 0.5 / 24)
+    assert told["asked_false_alarms_per_device_month"] == pytest.approx(3.0)
+    assert told["obtained_to_asked"] == 0
 
 
 def test_a_scorer_of_one_channel_detects_its_fault_and_names_it(pump: DeviceProfile) -> None:
     told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", 12.0), pump, (3, 5), SHORT)
-    rows = {row["fault"]: row for row in told["faults"]}
-    assert rows["air_sensor_soiling"]["detected"]
-    assert rows["air_sensor_soiling"]["top1"]
-    assert rows["air_sensor_soiling"]["delay_s"] > 0
-    assert not rows["battery_fade"]["detected"]
+    rows = [row for row in told["faults"] if row["fault"] == "air_sensor_soiling"]
+    assert {row["onset"] for row in rows} == {
+        Onset.STEP.value,
+        fault_specs(pump.type)["air_sensor_soiling"].onset.value,
+    }
+    for row in rows:
+        assert row["detected"]
+        assert row["top1"]
+        assert row["delay_s"] > 0
+    assert not any(row["detected"] for row in told["faults"] if row["fault"] == "battery_fade")
+    assert told["by_fault"]["infusion-pump/air_sensor_soiling"]["detected"] == 1
 
 
 def test_a_scorer_that_always_cries_is_counted_false_before_onset_and_not_as_a_detection(
@@ -55,5 +81,114 @@ def test_a_scorer_that_always_cries_is_counted_false_before_onset_and_not_as_a_d
 ) -> None:
     told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", -1.0), pump, (3, 5), SHORT)
     assert told["detected"] == 0
-    assert told["false_alarms"] == len(told["faults"]) + SHORT.devices
+    assert told["false_before_onset"] == len(told["faults"])
+    assert told["false_alarms"] == SHORT.devices
     assert told["false_alarms_per_device_month"] > 1000
+
+
+def test_hiding_the_blamed_channel_calms_the_episode_only_where_it_is_the_one_that_is_watched(
+    pump: DeviceProfile,
+) -> None:
+    for blamed, calmed in (("air_bubble_volume", True), ("motor_current", False)):
+        scorer = OneChannel(pump, "air_bubble_volume", 12.0, blamed)
+        told = evaluate_simulated(scorer, pump, (3, 5), SHORT)
+        found = [row for row in told["faults"] if row["detected"]]
+        assert found
+        assert all(row["deletion_top1"] is calmed for row in found)
+
+
+def test_only_faults_of_medium_severity_or_more_count_and_every_severity_is_told(pump: DeviceProfile) -> None:
+    trial = Trial(seeds=(0, 1), severities=(0.25, 0.5), fault_hours=0.75, devices=0)
+    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", np.inf), pump, (3, 5), trial)
+    each = 2 * 2 * len(fault_specs(pump.type))
+    assert told["counts"]["detected"] == [0, each]
+    assert {name: one["counts"]["detected"] for name, one in told["by_severity"].items()} == {
+        "0.25": [0, each],
+        "0.5": [0, each],
+    }
+    assert told["false_alarms_per_device_month"] is None
+
+
+def test_no_device_of_the_benchmark_is_one_that_training_can_have_seen(pump: DeviceProfile) -> None:
+    runs = [
+        *healthy_runs(pump, SHORT, 0, 2),
+        *(fault_run(pump, SHORT, one) for one in fault_cases(pump.type, SHORT)[:2]),
+    ]
+    seeds = [int(run.device.split("-")[1]) for run in runs]
+    assert len(set(seeds)) == len(seeds)
+    assert all(seed in BENCHMARK_SEEDS for seed in seeds)
+    with pytest.raises(SimulateError, match="belongs to the simulated benchmark"):
+        SimulateOptions("infusion-pump", 1, 1.0, seeds[0], (), 0.5).check()
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_thirty_device_days_hold_every_kind_of_lookalike(kind: str) -> None:
+    trial = Trial(device_days=30.0)
+    assert trial.healthy_devices(kind) * trial.hours(kind) >= 30 * 24
+    days = trial.healthy_devices(kind) * trial.hours(kind) / 24
+    least = min(
+        max(spec.per_day * trial.lookalikes, trial.least_a_day) for spec in lookalike_specs(kind).values()
+    )
+    # A kind is absent from all of the days less than once in a hundred thousand benchmarks.
+    assert np.exp(-least * days) < 1e-5
+
+
+def test_intervals_are_those_of_the_books() -> None:
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 0) is None
+    assert poisson(5, 1.0) == pytest.approx((1.6235, 11.6683), abs=1e-4)
+    assert poisson(0, 2.0) == pytest.approx((0.0, 3.6889 / 2), abs=1e-4)
+    assert poisson(0, 0.0) is None
+
+
+@pytest.mark.timeout(600)
+def test_the_command_tries_every_type_that_has_a_model_whatever_the_number_of_processes(
+    pump: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(SHIPPED_MODELS / pump.type, tmp_path / "zoo" / pump.type)
+    monkeypatch.setattr(benchmark, "SHIPPED_MODELS", tmp_path / "zoo")
+    file, console = tmp_path / "report.json", Console(file=io.StringIO(), width=180)
+    told = simulated_command(trial=SHORT, report=file, jobs=2, console=console)
+    assert json.loads(file.read_text()) == json.loads(json.dumps(told))
+    assert set(told["by_type"]) == {pump.type}
+    assert {one["type"] for one in told["skipped"]} == set(DEVICE_TYPES) - {pump.type}
+    wanted = {
+        "detected",
+        "top1",
+        "top3",
+        "hypothesis_top1",
+        "false_alarms_per_device_month",
+        "lead_time_s",
+        "by_type",
+    }
+    assert wanted < set(told)
+    rule = alarm_rule(tmp_path / "zoo" / pump.type)
+    scorer = load_scorer(tmp_path / "zoo" / pump.type, "cpu")
+    alone = evaluate_simulated(scorer, pump, (rule.k, rule.n), SHORT)
+    by_case = {(row["fault"], row["onset"]): row for row in alone["faults"]}
+    assert all(by_case[row["fault"], row["onset"]] == row for row in told["faults"])
+    assert told["detected"] > 0.5
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "left out haemodialysis: no model" in text
+    assert "false alarms on fault-free devices" in text
+
+
+def test_what_cannot_be_tried_is_one_readable_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchmarkError, match="toaster is not simulated; there are infusion-pump"):
+        simulated_command(types=["toaster"])
+    with pytest.raises(BenchmarkError, match="no model is there"):
+        simulated_command(models=[tmp_path / "empty"])
+
+
+def test_a_model_that_has_seen_the_benchmarks_devices_is_refused(
+    pump: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(SHIPPED_MODELS / pump.type)
+    learnt = {**manifest.training, "fleet": {"simulator_seed": BENCHMARK_SEEDS.start + 7}}
+    monkeypatch.setattr(
+        benchmark, "read_manifest", lambda _folder: manifest.model_copy(update={"training": learnt})
+    )
+    with pytest.raises(BenchmarkError, match="trained with a seed of the benchmark"):
+        simulated_command(types=[pump.type])

@@ -10,11 +10,10 @@ from rich.console import Console
 
 from models.artifacts import read_manifest
 from models.loading import load_scorer
-from monitor.simtrial import FIRST_SEED
 from monitor.workshop import TrainOptions
 from monitor.zoo import ROWS_A_DEVICE, ZooError, ZooOptions, fleet_hours, make_zoo
 from streams.devices import load_profiles
-from streams.simulation import DEVICE_TYPES
+from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES
 
 
 def test_all_means_every_simulated_type_each_into_its_own_folder() -> None:
@@ -31,7 +30,10 @@ def test_a_device_of_a_training_fleet_runs_long_enough_whatever_its_grid(device_
 
 @pytest.mark.parametrize(
     ("types", "seed", "told"),
-    [("toaster", 100, "no simulated type toaster; there are"), ("all", FIRST_SEED, "are the benchmark's")],
+    [
+        ("toaster", 100, "no simulated type toaster; there are"),
+        ("all", BENCHMARK_SEEDS.start, "are the benchmark's"),
+    ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_simulated(
     types: str, seed: int, told: str

@@ -1,0 +1,12 @@
+"""Simulated faults and fault-free days through a scorer and the real Judge: what an operator would have been told.
+
+`runs.py` simulates, `judging.py` scores and judges, `rates.py` counts, `benchmark.py` goes through all device types.
+The simulator's faults are not those that training injects (`models.injection`), and the seeds here are in
+`BENCHMARK_SEEDS`, which training data may not use.
+"""
+
+from monitor.simtrial.benchmark import BenchmarkError, simulated_command
+from monitor.simtrial.judging import Subject, evaluate_simulated
+from monitor.simtrial.runs import Trial
+
+__all__ = ["BenchmarkError", "Subject", "Trial", "evaluate_simulated", "simulated_command"]

@@ -1,0 +1,221 @@
+"""Simulated runs → scores → findings → what came of each fault and each fault-free device.
+
+Windows and decisions are those of the service: the same grid, the scorer, and the Judge with the model's own rule.
+Many devices are judged at once, because the Judge takes a round of all of them in the time of one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.fleet import Series, as_new, windows_of
+from models.scoring import Score, Scorer
+from monitor.findings import Action, Finding, Judge, JudgeSettings
+from monitor.simtrial.rates import summary
+from monitor.simtrial.runs import DAY_S, FaultCase, Trial, fault_cases, fault_run, healthy_runs
+from streams.alignment import to_grid
+from streams.blocks import WindowBatch
+from streams.devices import DeviceProfile
+from streams.simulation import FaultTruth, Simulation, observe
+
+TOGETHER = 12
+"""Runs judged at a time; bounds the memory."""
+_PASS = 1024
+_DELETED = 20
+"""Windows of an episode that the deletion test looks at, at most."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is put to the trial."""
+
+    profile: DeviceProfile
+    scorer: Scorer
+    settings: JudgeSettings
+
+
+class _Windows(NamedTuple):
+    """Every window of a run that the service would score; N windows, T rows, C channels."""
+
+    end_t: NDArray[np.int64]
+    values: NDArray[np.float32]
+    """(N, T, C) view."""
+    mask: NDArray[np.bool_]
+
+    def pick(self, index: NDArray[np.intp] | slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Copies, as the scorer wants them."""
+        return np.ascontiguousarray(self.values[index]), np.ascontiguousarray(self.mask[index])
+
+
+class _Judged(NamedTuple):
+    """A run and what was said of it."""
+
+    run: Simulation
+    windows: _Windows
+    anomaly: NDArray[np.float32]
+    findings: list[Finding]
+
+    def opened(self) -> list[Finding]:
+        return [f for f in self.findings if f.action is Action.OPEN]
+
+
+def evaluate_simulated(
+    scorer: Scorer, profile: DeviceProfile, rule: tuple[int, int], trial: Trial | None = None,
+    progress: Progress = lambda _done, _total: None, asked_a_day: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Every fault at every severity and seed and in two ways, and fault-free days with look-alikes.
+
+    Args:
+        rule: the k of n that the scorer's threshold was fitted for.
+        progress: told how many runs of how many are done.
+        asked_a_day: false alarms a device-day that the threshold was fitted for.
+
+    Returns:
+        JSON-able: see `rates.summary`, and `faults`, a row for every fault run.
+    """
+    trial = trial or Trial()
+    subject = Subject(profile, scorer, JudgeSettings().fitted_for(*rule))
+    cases, devices = fault_cases(profile.type, trial), trial.healthy_devices(profile.type)
+    total, rows, alarms = len(cases) + devices, [], 0
+    for start in range(0, len(cases), TOGETHER):
+        rows += fault_rows(subject, trial, cases[start : start + TOGETHER])
+        progress(len(rows), total)
+    for start in range(0, devices, TOGETHER):
+        last = min(devices, start + TOGETHER)
+        alarms += sum(row["alarms"] for row in healthy_rows(subject, trial, start, last))
+        progress(len(cases) + last, total)
+    days = devices * trial.hours(profile.type) * 3600 / DAY_S
+    return {**summary(rows, alarms, days, asked_a_day), "faults": rows}
+
+
+def fault_rows(subject: Subject, trial: Trial, cases: Sequence[FaultCase]) -> list[dict[str, Any]]:
+    """What came of each case."""
+    judged = _judged(subject, (fault_run(subject.profile, trial, case) for case in cases))
+    return [_fault_row(subject, case, one) for case, one in zip(cases, judged, strict=True)]
+
+
+def healthy_rows(subject: Subject, trial: Trial, first: int, last: int) -> list[dict[str, Any]]:
+    """Alarms of fault-free devices, and during which look-alikes."""
+    rows = []
+    for one in _judged(subject, healthy_runs(subject.profile, trial, first, last)):
+        opened, events = [f.started_t for f in one.opened()], one.run.truth.lookalikes
+        during = [
+            next((e.name for e in events if e.start_ms <= t <= e.end_ms + 600_000), "nothing") for t in opened
+        ]
+        rows.append(
+            {
+                "device": one.run.device,
+                "alarms": len(opened),
+                "during": during,
+                "lookalikes": [e.name for e in events],
+            }
+        )
+    return rows
+
+
+def _fault_row(subject: Subject, case: FaultCase, one: _Judged) -> dict[str, Any]:
+    fault, opened = one.run.truth.faults[0], one.opened()
+    caught = next((f for f in opened if fault.onset_ms < f.at_t <= fault.end_ms), None)
+    row = {
+        "type": subject.profile.type, "fault": case.fault, "severity": case.severity, "onset": case.onset.value,
+        "seed": case.seed, "channels": list(fault.channels), "detected": caught is not None,
+        "false_before": sum(f.at_t <= fault.onset_ms for f in opened),
+    }  # fmt: skip
+    return row | (_caught(subject, case, one, fault, caught) if caught else _MISSED)
+
+
+_MISSED = {
+    "ranked": [], "top1": False, "top3": False, "hypothesis": None, "hypothesis_top1": None,
+    "hypothesis_top1_at_opening": None, "deletion_top1": None, "delay_s": None, "lead_s": None,
+}  # fmt: skip
+
+
+def _caught(
+    subject: Subject, case: FaultCase, one: _Judged, fault: FaultTruth, caught: Finding
+) -> dict[str, Any]:
+    ranked = [e.channel for e in caught.evidence]
+    episode = [f for f in one.findings if f.started_t == caught.started_t and f.at_t <= fault.end_ms]
+    first, last = _suspected(caught), _suspected(episode[-1] if episode else caught)
+    known = any(signature.name == case.fault for signature in subject.profile.faults)
+    alarm = fault.device_alarm_ms
+    return {
+        "ranked": ranked,
+        "top1": bool(ranked) and ranked[0] in fault.channels,
+        "top3": any(channel in fault.channels for channel in ranked[:3]),
+        "hypothesis": last,
+        "hypothesis_top1": last == case.fault if known else None,
+        "hypothesis_top1_at_opening": first == case.fault if known else None,
+        "deletion_top1": _deletion(subject, one, caught),
+        "delay_s": (caught.at_t - fault.onset_ms) / 1000,
+        "lead_s": None if alarm is None else (alarm - caught.at_t) / 1000,
+    }
+
+
+def _suspected(finding: Finding) -> str | None:
+    """The fault that a finding names first, where findings name any."""
+    named = getattr(finding, "suspicions", ())
+    return named[0].fault if named else None
+
+
+def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:
+    """Does hiding the channel with the largest share calm the episode more than hiding any other?
+
+    Hidden is masked, as if the channel had sent nothing: a zero would be a reading.
+    """
+    windows, held = one.windows, one.anomaly >= subject.settings.hold_at
+    episode = np.flatnonzero((windows.end_t >= caught.started_t) & (windows.end_t <= caught.at_t) & held)
+    blamed = [
+        c for c, channel in enumerate(subject.profile.channels) if channel.role in ("measured", "counter")
+    ]
+    if not len(episode) or len(blamed) < 2 or not caught.evidence:
+        return None
+    values, mask = windows.pick(episode[-_DELETED:])
+    left = []
+    for channel in blamed:
+        hidden, shown = values.copy(), mask.copy()
+        hidden[..., channel], shown[..., channel] = np.nan, False
+        left.append(float(subject.scorer.score(hidden, shown).anomaly.mean()))
+    first, second = np.argsort(left, kind="stable")[:2]
+    top = subject.profile.index[caught.evidence[0].channel]
+    return bool(blamed[first] == top and left[first] < left[second])
+
+
+def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
+    """Score every run, then judge all of them at once."""
+    every = list(runs)
+    windows = [_windows(run) for run in every]
+    scores = [_scored(subject.scorer, one) for one in windows]
+    devices = [run.device for run, one in zip(every, windows, strict=True) for _ in range(len(one.end_t))]
+    joined = _joined(scores)
+    end_t = np.concatenate([one.end_t for one in windows])
+    # The Judge looks at names, times and scores; the readings were needed by the scorer alone.
+    nothing = np.zeros((len(end_t), 0, 0), np.float32)
+    batch = WindowBatch(subject.profile, devices, end_t, nothing, nothing.astype(np.bool_))
+    found = Judge(subject.profile, subject.scorer.identity, subject.settings).judge(batch, joined)
+    return [
+        _Judged(run, one, score.anomaly, [f for f in found if f.device == run.device])
+        for run, one, score in zip(every, windows, scores, strict=True)
+    ]
+
+
+def _scored(scorer: Scorer, windows: _Windows) -> Score:
+    n = len(windows.end_t)
+    return _joined([scorer.score(*windows.pick(slice(i, i + _PASS))) for i in range(0, n, _PASS)])
+
+
+def _joined(scores: Sequence[Score]) -> Score:
+    return Score(*(np.concatenate([getattr(one, name) for one in scores]) for name in Score.__slots__))
+
+
+def _windows(run: Simulation) -> _Windows:
+    """The windows of a new device, its first partial ones included, readings as they would have arrived."""
+    profile, arrivals = run.profile, observe(run, 0)
+    ends, values, mask = to_grid(profile, arrivals.t_ms, arrivals.values)
+    series = as_new(Series(run.device, values, mask), profile.window_rows, profile.min_rows)
+    all_values, all_mask = windows_of(series, profile.window_rows, profile.stride_rows)
+    first = profile.min_rows - 1 if profile.min_rows < profile.window_rows else profile.window_rows - 1
+    return _Windows(ends[first :: profile.stride_rows][: len(all_values)], all_values, all_mask)

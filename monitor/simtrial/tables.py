@@ -1,0 +1,86 @@
+"""The benchmark's report → tables for a person. Measures nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+FAULT_COLUMNS = {
+    "detected": "detected", "top1": "top-1", "top3": "top-3", "hypothesis_top1": "fault named",
+    "deletion_top1": "deletion",
+}  # fmt: skip
+
+
+def show(console: Console, report: Mapping[str, Any]) -> None:
+    """Faults, times and false alarms by device type; what was missed; what was not tried.
+
+    Fault named: the right hypothesis first. Deletion: hiding the top channel calms the episode more than any other.
+    Before own: part of the alerts that came before the device's own alarm, where it had one.
+    """
+    types = {**report["by_type"], "all": report} if len(report["by_type"]) > 1 else report["by_type"]
+    _rates(console, types)
+    _times(console, types)
+    for kind, figures in report["by_type"].items():
+        missed = [name for name, one in figures["by_fault"].items() if one["detected"] < 1]
+        if missed:
+            told = ", ".join(f"{name.split('/')[1]} {_hits(figures['by_fault'][name])}" for name in missed)
+            console.print(f"{kind}: not always found: {told}", highlight=False)
+    for one in report["skipped"]:
+        console.print(f"[yellow]left out[/] {one['type']}: {one['why']}", highlight=False)
+
+
+def _hits(figures: Mapping[str, Any]) -> str:
+    hits, of = figures["counts"]["detected"]
+    return f"{hits}/{of}"
+
+
+def _rates(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
+    table = _blank("simulated faults of severity 0.5 or more; rates with their 95 % intervals", "type")
+    for heading in ("faults", *FAULT_COLUMNS.values()):
+        table.add_column(heading, justify="right")
+    for kind, figures in types.items():
+        cells = [_rate(figures[name], figures["intervals"][name]) for name in FAULT_COLUMNS]
+        table.add_row(kind, str(figures["counts"]["detected"][1]), *cells)
+    console.print(table)
+
+
+def _times(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
+    table = _blank("medians of the times; false alarms on fault-free devices, a device-month", "type")
+    for heading in ("delay, s", "lead, s", "before own", "days", "alarms", "a month", "asked"):
+        table.add_column(heading, justify="right")
+    for kind, figures in types.items():
+        table.add_row(
+            kind, _number(figures["delay_s"]), _number(figures["lead_time_s"]),
+            _rate(figures["before_device_alarm"], None), _number(figures["device_days"]),
+            str(figures["false_alarms"]),
+            _rate(
+                figures["false_alarms_per_device_month"], figures["false_alarms_per_device_month_interval"]
+            ),
+            _rate(figures["asked_false_alarms_per_device_month"], None),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _blank(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column(first, no_wrap=True)
+    return table
+
+
+def _rate(value: float | None, interval: Sequence[float] | None) -> str:
+    if value is None:
+        return "–"
+    return (
+        f"{value:.2f}" if interval is None else f"{value:.2f}\n[{_bound(interval[0])}–{_bound(interval[1])}]"
+    )
+
+
+def _bound(value: float) -> str:
+    """Short, so that five intervals stand beside each other on a narrow screen."""
+    return f"{value:.2f}".removeprefix("0") if value < 1 else f"{value:.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
