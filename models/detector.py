@@ -21,8 +21,9 @@ from models.autoencoder import (
     patch_levels,
 )  # fmt: skip
 from models.calibration import Threshold
+from models.explaining import expected_band, joined, patch_attention, strayed
 from models.preparation import ChannelSpec, Preparation, Prepared
-from models.scoring import ModelIdentity, Score
+from models.scoring import Explanation, ModelIdentity, Score
 
 CHUNK = 128
 """Windows a pass of the network; always exactly so many, padded when fewer are at hand."""
@@ -165,6 +166,21 @@ class AttentionScorer:
             parts.append(torch.stack(statistic, 1)[:n].cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
 
+    @torch.inference_mode()
+    def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
+        """See `models.scoring.Explainer.explain` and, for what it shows, `models.explaining`."""
+        _check(values, mask, self.window_rows, len(self.detector.channels))
+        parts = []
+        for i in range(0, len(values), CHUNK):
+            v, m, n = _padded(values[i : i + CHUNK], mask[i : i + CHUNK])
+            prepared = self._prepare(v, m)
+            ground, judgement, _ = self.detector(prepared)
+            band = expected_band(self.detector, prepared, v, m)
+            parts.append(
+                (*(edge[:n] for edge in band), patch_attention(self.detector, ground, judgement)[:n])
+            )
+        return joined(parts, self.window_rows, self.detector.config.patches, len(self.detector.channels))
+
     def _prepare(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Prepared:
         prepared: Prepared = self.detector.preparation(
             torch.from_numpy(values).to(self.device), torch.from_numpy(mask).to(self.device)
@@ -177,6 +193,7 @@ class AttentionScorer:
         ground, judgement, statistic = self.detector(self._prepare(v, m))
         share, attention, residual = shares(judgement)
         observed, expected, direction = self._in_units(ground)
+        deviation, liveliness, off_rows = strayed(ground, self._recent)
         C = len(self.detector.channels)
 
         def spread(x: Tensor, fill: float) -> NDArray[np.float32]:
@@ -193,6 +210,9 @@ class AttentionScorer:
             expected=spread(expected, np.nan),
             direction=spread(direction, 0.0).astype(np.int8),
             imputed=np.logical_not(mask.any(1)),
+            deviation=spread(deviation, np.nan),
+            liveliness=spread(liveliness, np.nan),
+            off_rows=spread(off_rows, 0.0).astype(np.int16),
         )
 
     def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor]:
@@ -244,5 +264,6 @@ def _padded(
 def _empty(channels: int) -> Score:
     flat = np.zeros((0, channels), np.float32)
     return Score(
-        np.zeros(0, np.float32), flat, flat, flat, flat, flat, flat.astype(np.int8), flat.astype(np.bool_)
+        np.zeros(0, np.float32), flat, flat, flat, flat, flat, flat.astype(np.int8), flat.astype(np.bool_),
+        flat, flat, flat.astype(np.int16),
     )  # fmt: skip

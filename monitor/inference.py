@@ -81,14 +81,5 @@ class Inference:
 
 
 def _rows(score: Score, start: int, end: int) -> Score:
-    rows = slice(start, end)
-    return Score(
-        anomaly=score.anomaly[rows],
-        share=score.share[rows],
-        attention=score.attention[rows],
-        residual=score.residual[rows],
-        observed=score.observed[rows],
-        expected=score.expected[rows],
-        direction=score.direction[rows],
-        imputed=score.imputed[rows],
-    )
+    planes = {name: getattr(score, name) for name in Score.__slots__}
+    return Score(**{name: None if plane is None else plane[start:end] for name, plane in planes.items()})
