@@ -79,6 +79,8 @@ def _rates(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "detected": _mean([row["detected"] for row in rows]),
         "top1": _mean([row["top1"] for row in found]),
         "top3": _mean([row["top3"] for row in found]),
+        "hypothesis_top1": _mean([row["hypothesis_top1"] for row in found]),
+        "hypothesis_top1_at_opening": _mean([row["hypothesis_top1_at_opening"] for row in found]),
         "delay_s": float(np.median([row["delay_s"] for row in found])) if found else None,
         "lead_time_s": float(np.median(lead)) if lead else None,
     }
@@ -100,19 +102,35 @@ def _fault_row(
     plan = fault_plan(profile.type, name, rng, duration_s, severity=severity, rate=trial.lookalikes)
     run = simulate(profile.type, f"FAULT-{number}", number, START_MS, duration_s, plan, profile=profile)
     fault = run.truth.faults[0]
-    opened = [f for f in _findings(scorer, run, settings) if f.action is Action.OPEN]
+    findings = _findings(scorer, run, settings)
+    opened = [f for f in findings if f.action is Action.OPEN]
     caught = next((f for f in opened if fault.onset_ms < f.at_t <= fault.end_ms), None)
     ranked = [e.channel for e in caught.evidence] if caught else []
+    first, last = _suspected(caught), _suspected(_last_within(findings, caught, fault.end_ms))
     alarm = fault.device_alarm_ms
     return {
         "fault": name, "severity": severity, "seed": seed, "channels": list(fault.channels), "ranked": ranked,
         "detected": caught is not None,
         "top1": bool(ranked) and ranked[0] in fault.channels,
         "top3": any(channel in fault.channels for channel in ranked[:3]),
+        "hypothesis": last, "hypothesis_top1": last == name, "hypothesis_top1_at_opening": first == name,
         "delay_s": (caught.at_t - fault.onset_ms) / 1000 if caught else None,
         "lead_s": (alarm - caught.at_t) / 1000 if caught and alarm is not None else None,
         "false_before": sum(f.at_t <= fault.onset_ms for f in opened),
     }  # fmt: skip
+
+
+def _suspected(finding: Finding | None) -> str | None:
+    """The fault that a finding names first."""
+    return finding.suspicions[0].fault if finding and finding.suspicions else None
+
+
+def _last_within(findings: Sequence[Finding], opened: Finding | None, end_ms: int) -> Finding | None:
+    """The last word on the episode before the fault ends."""
+    if opened is None:
+        return None
+    episode = [f for f in findings if f.started_t == opened.started_t and f.at_t <= end_ms]
+    return episode[-1] if episode else opened
 
 
 def _healthy(profile: DeviceProfile, trial: Trial, device: int) -> Simulation:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.calibration import Threshold
-from models.rhythm.straying import explained, off_rows, swing
 from models.rhythm.network import RhythmNetwork
+from models.rhythm.straying import explained, off_rows, swing
 from models.scoring import Explanation, ModelIdentity, Score
 
 CHUNK = 16

@@ -59,10 +59,10 @@ def explained(
     The attention of a single channel can only lie in time: in proportion to the squared distance from the healthy
     signal, the newer the heavier.
     """
-    T = values.shape[1]
+    B, T = values.shape
     newer = np.exp(-np.arange(T - 1, -1, -1) * 4 / T)
     squares = np.where(seen, (values - healthy) ** 2, 0.0) * newer + 1e-6 * newer
-    energy = squares.reshape(len(values), patches, -1).sum(2)
+    energy = squares.reshape(B, patches, T // patches).sum(2)
     attention = energy / np.maximum(energy.sum(1, keepdims=True), 1e-30)
     return Explanation(
         healthy[..., None].astype(np.float32),
@@ -76,5 +76,6 @@ def _patches(
     x: NDArray[np.floating], seen: NDArray[np.bool_], patches: int
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """(B, T) → mean over the readings of each patch and how many they are, (B, P)."""
-    told = seen.reshape(len(x), patches, -1).sum(2)
-    return x.reshape(len(x), patches, -1).sum(2) / np.maximum(told, 1), told
+    shape = (len(x), patches, x.shape[1] // patches)
+    told = seen.reshape(shape).sum(2)
+    return x.reshape(shape).sum(2) / np.maximum(told, 1), told

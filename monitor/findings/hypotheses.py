@@ -44,6 +44,10 @@ UNKNOWN: Final = 0.25
 """Chance that an unknown fault moves a channel."""
 TEMPER: Final = 2.0
 """Channels tell partly the same, so their sum is too sure of itself by about this factor."""
+NAMED: Final = 3
+"""Faults that are named at most ..."""
+LEAST: Final = 0.02
+"""... and each at least so likely."""
 
 Floats = NDArray[np.float64]
 
@@ -67,6 +71,11 @@ class Traces(NamedTuple):
     """(C,) level off the expected one, in its spreads; NaN where unknown."""
     liveliness: Floats
     """(C,) likewise of how much it shakes."""
+
+
+def suspicions(profile: DeviceProfile, traces: Traces) -> tuple[Suspicion, ...]:
+    """The faults worth telling an engineer, the most likely first."""
+    return tuple(s for s in rank(profile, traces)[:NAMED] if s.confidence >= LEAST)
 
 
 def rank(profile: DeviceProfile, traces: Traces) -> tuple[Suspicion, ...]:

@@ -115,6 +115,7 @@ def test_the_payload_names_the_device_the_channels_and_the_model() -> None:
         "observed": 412.3,
         "expected": 351.2,
         "direction": 1,
+        "since": None,
     }
     assert (alert["channels"][2]["mdc"], alert["channels"][2]["observed"]) == (158014, None)
     assert alert["model"] == {"name": "infusion-pump", "version": "1.0.0", "digest": "ab" * 32}
