@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.scoring import Score, Scorer
+from models.scoring import Explainer, Explanation, Score, Scorer
 from monitor.metrics import Metrics
 from streams.blocks import WindowBatch
 
@@ -75,6 +76,16 @@ class Inference:
         self._metrics.record_score(device_type, len(values), time.perf_counter() - started)
         bounds = np.cumsum([0, *(len(batch) for batch in batches)])
         return [_rows(score, start, end) for start, end in itertools.pairwise(bounds)]
+
+    async def explain(
+        self, device_type: str, values: NDArray[np.float32], mask: NDArray[np.bool_]
+    ) -> Explanation | None:
+        """Explain a few (B, T, C) windows of a type; None where its scorer explains nothing."""
+        scorer = self.scorer(device_type)
+        if not isinstance(scorer, Explainer):
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, scorer.explain, values, mask)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
