@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 WIDE = 2.0
 """Half the width of the expected band, in spreads of a single reading: some 19 of 20 healthy readings lie within."""
 OFF = 2.0
-"""A time patch is off when its level or its liveliness is so many spreads from the expected one."""
+"""A time patch is off when its level or its liveliness is so many spreads from the expected one ..."""
+OF_LARGEST = 0.25
+"""... and so much of the window's largest deviation: what a unit is off all its life is not where a fault began."""
 
 Floats = NDArray[np.float32]
 Parts = tuple[Floats, Floats, Floats, Floats]
@@ -55,7 +57,7 @@ def off_patches(ground: "Ground") -> Tensor:
     """
     P = len(ground.level)
     told = ground.level_told > 0
-    off = told & ((ground.level.abs() >= OFF) | ((ground.lively.abs() >= OFF) & (ground.lively_told > 0)))
+    off = _far(ground.level, told) | _far(ground.lively, ground.lively_told > 0)
     since = torch.zeros_like(ground.level[0])
     calm = torch.zeros_like(since)
     for p in range(P - 1, -1, -1):
@@ -64,6 +66,12 @@ def off_patches(ground: "Ground") -> Tensor:
         since = torch.where(off[p] & ~ended, float(P - p), since)
         calm = torch.where(ended, torch.inf, calm)
     return since
+
+
+def _far(x: Tensor, told: Tensor) -> Tensor:
+    """(P, B, M) where a deviation is far out, by itself and beside the window's largest."""
+    size = torch.where(told, x.abs(), 0.0)
+    return size >= torch.clamp(OF_LARGEST * size.amax(0), min=OFF)
 
 
 def expected_band(

@@ -148,10 +148,11 @@ class Episodes:
         stray = parts[:, DEVIATION:OFF_ROWS]
         self.strays[slots] += weight[:, None, None] * np.nan_to_num(stray)
         self.stray_weight[slots] += weight[:, None, None] * np.isfinite(stray)
-        # The first window that shows it saw the most of what came before.
         rows = np.nan_to_num(parts[:, OFF_ROWS:]).astype(np.int64)
         began, known = t[:, None, None] - rows * grid_ms, self.since[slots]
-        self.since[slots] = np.where((known == 0) & (rows > 0), began, known)
+        # The strongest of the windows that open the episode shows the onset best; later ones begin after it.
+        settles = (stronger & ~self.open[slots])[:, None, None] | (known == 0)
+        self.since[slots] = np.where(settles & (rows > 0), began, known)
 
     def strayed(self, slot: np.intp | int) -> NDArray[np.float64]:
         """(2, C) mean deviation and liveliness of an episode, NaN where no window told them."""
