@@ -1,17 +1,18 @@
 """The picture of an alert: traces with expected bands, the attention heat map beside them, what it may be.
 
-For somebody who has never seen the system: everything drawn is named in words. Draws what `monitor.explanations` and the
-alert say and computes nothing of its own. Imports matplotlib, so only the command that draws may import it. Colours are
-from Okabe and Ito's palette, which colour-blind people can tell apart; what lies outside its band also has its own mark.
+For somebody who has never seen the system: everything drawn is named in words. Draws what `monitor.explanations` and
+the alert say and computes nothing of its own. Imports matplotlib, so only the command that draws may import it. Colours
+are from Okabe and Ito's palette, which colour-blind people can tell apart; what lies outside its band also has its own
+mark.
 """
 
 import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from monitor.alerts import Alert, ChannelEvidence
@@ -38,6 +40,8 @@ HEAT: Final = LinearSegmentedColormap.from_list(
 MOST_ROWS, FEWEST_ROWS = 6, 3
 WORTH_A_ROW = 0.01
 """A channel with less of the share and of the attention has no row of its own."""
+EDGE, LABEL = 0.018, -0.465
+"""Left edge of the words: of the figure, and of the labels in widths of a trace."""
 WIDTH_IN, ROW_IN, TOP_IN, REST_IN, BOTTOM_IN = 13.0, 1.12, 1.25, 0.75, 2.45
 STYLE: Final = {
     "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": FAINT, "axes.linewidth": 0.8, "text.color": INK,
@@ -53,7 +57,7 @@ def draw(alert: Alert, told: AlertExplanation, out: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type] # its keys are a Literal of hundreds
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type] # its keys are a Literal of hundreds
         figure = _figure(alert, told)
         FigureCanvasAgg(figure).print_png(str(out), metadata={"Title": alert.summary[:200]})
 
@@ -65,7 +69,7 @@ def _figure(alert: Alert, told: AlertExplanation) -> Figure:
     _headline(figure, alert, told, height)
     grid = GridSpec(
         len(rows) + 1, 2, figure, width_ratios=(1.25, 1.0), height_ratios=[*[1.0] * len(rows), 0.32],
-        left=0.215, right=0.985, top=1 - TOP_IN / height, bottom=BOTTOM_IN / height, hspace=0.16, wspace=0.03,
+        left=0.235, right=0.985, top=1 - TOP_IN / height, bottom=BOTTOM_IN / height, hspace=0.16, wspace=0.03,
     )  # fmt: skip
     hottest = max((max(channel.attention) for channel in told.channels), default=1.0) or 1.0
     norm = Normalize(0.0, hottest)
@@ -80,10 +84,10 @@ def _figure(alert: Alert, told: AlertExplanation) -> Figure:
                 loc="left",
                 fontsize=9.5,
                 color=MUTED,
-                pad=16,
+                pad=22,
             )
             heat.set_title(
-                "Where the model looked (attention)", loc="left", fontsize=9.5, color=MUTED, pad=16
+                "Where the model looked (attention)", loc="left", fontsize=9.5, color=MUTED, pad=22
             )
     _others(figure, grid, told, [channel for _, channel in rows], norm)
     _legend(figure, norm, height)
@@ -113,17 +117,20 @@ def _rows(alert: Alert, told: AlertExplanation) -> list[Row]:
 
 
 def _headline(figure: Figure, alert: Alert, told: AlertExplanation, height: float) -> None:
-    title = "\n".join(textwrap.wrap(alert.summary, 104)[:2])
-    figure.text(0.018, 1 - 0.16 / height, title, fontsize=14, fontweight="bold", va="top", linespacing=1.25)
+    lines = textwrap.wrap(alert.summary, 104)[:2]
+    figure.text(
+        EDGE, 1 - 0.16 / height, "\n".join(lines), fontsize=14, fontweight="bold", va="top", linespacing=1.25
+    )
     device = alert.device
     where = f" in {device.location}" if device.location else ""
     facts = (
         f"{device.title or device.type} {device.id}{where}",
         f"since {clock(alert.started_at)}",
         f"{alert.severity.value}, {alert.status.value}",
-        f"{told.anomaly:.1f} × the alarm threshold at {told.at:%H:%M:%S} UTC",
+        f"shown: {told.at:%H:%M:%S} UTC, {told.anomaly:.1f} × the alarm threshold",
     )
-    figure.text(0.018, 1 - 0.7 / height, "   ·   ".join(facts), fontsize=9.5, color=MUTED, va="top")
+    below = 1 - (0.2 + 0.26 * len(lines)) / height
+    figure.text(EDGE, below, "   ·   ".join(facts), fontsize=9.5, color=MUTED, va="top")
 
 
 # -- rows ----------------------------------------------------------------------------------------------
@@ -154,22 +161,23 @@ def _trace(
                   transform=axes.get_xaxis_transform(), zorder=5)  # fmt: skip
     _time_axis(axes, told)
     axes.margins(y=0.12)
-    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.grid(axis="y", color=FAINT, linewidth=0.5)
     _label(axes, channel, evidence, place)
 
 
 def _label(axes: Axes, channel: ExplainedChannel, evidence: ChannelEvidence | None, place: int) -> None:
     """Rank, name and unit of a channel, and in words what it does."""
-    title = "\n".join(textwrap.wrap(f"{place + 1}  {channel.title}", 27)[:2])
-    lines = list(_facts(channel, evidence))
-    axes.text(
-        -0.40, 0.98, title, transform=axes.transAxes, fontsize=9.5, fontweight="bold", va="top", clip_on=False
-    )
-    drop = 0.98 - 0.2 * (title.count("\n") + 1) - 0.03
-    axes.text(-0.40, drop, "\n".join(lines), transform=axes.transAxes, fontsize=8, color=MUTED, va="top",
-              linespacing=1.3, clip_on=False)  # fmt: skip
-    axes.set_ylabel(readable_unit(channel.unit), fontsize=8, color=MUTED, labelpad=3)
+    unit = readable_unit(channel.unit)
+    lines = textwrap.wrap(f"{place + 1}  {channel.title}" + (f" ({unit})" if unit else ""), 31)[:2]
+    _beside(axes, 1.0, "\n".join(lines), fontsize=9.5, fontweight="bold")
+    told = "\n".join(_facts(channel, evidence))
+    _beside(axes, 0.95 - 0.18 * len(lines), told, fontsize=8, color=MUTED, linespacing=1.3)
+
+
+def _beside(axes: Axes, y: float, text: str, va: str = "top", **style: Any) -> None:
+    """Words to the left of a trace."""
+    axes.text(LABEL, y, text, transform=axes.transAxes, va=va, clip_on=False, **style)
 
 
 def _facts(channel: ExplainedChannel, evidence: ChannelEvidence | None) -> Iterator[str]:
@@ -213,8 +221,7 @@ def _others(
     listed = ", ".join(channel.title for channel in others) or "none"
     left.text(0.008, 0.5, textwrap.shorten(listed, 96, placeholder=" …"), transform=left.transAxes, fontsize=7.5,
               color=MUTED, va="center")  # fmt: skip
-    left.text(-0.40, 0.5, f"The other {len(others)} channels together", transform=left.transAxes, fontsize=8.5,
-              va="center", clip_on=False)  # fmt: skip
+    _beside(left, 0.5, f"The other {len(others)} channels together", "center", fontsize=8.5)
     for axes in (left, right):
         axes.tick_params(labelbottom=True)
         axes.set_xlabel(
@@ -224,14 +231,16 @@ def _others(
 
 def _moments(axes: Axes, alert: Alert, told: AlertExplanation, *, named: bool) -> None:
     """Vertical lines where the episode began and where the alert went out, if the window holds them."""
-    for at, name in ((alert.started_at, "first anomalous"), (alert.detected_at, "alert sent")):
+    for at, name, lift in ((alert.started_at, "first anomalous", 3), (alert.detected_at, "alert sent", 12)):
         if not told.started_at <= at <= told.at:
             continue
         axes.axvline(date2num(at), color=MUTED, linewidth=0.9, linestyle=":")
         if named:
-            right = at > told.started_at + (told.at - told.started_at) * 0.5
-            axes.annotate(name, (date2num(at), 1.0), xycoords=axes.get_xaxis_transform(), xytext=(-2 if right else 2, 3),
-                          textcoords="offset points", fontsize=7.5, color=MUTED, ha="right" if right else "left")  # fmt: skip
+            # Each at a height of its own: the two are often seconds apart.
+            axes.annotate(
+                name, (date2num(at), 1.0), xycoords=axes.get_xaxis_transform(), xytext=(-2, lift),
+                textcoords="offset points", fontsize=7.5, color=MUTED, ha="right",
+            )  # fmt: skip
 
 
 def _time_axis(axes: Axes, told: AlertExplanation) -> None:
