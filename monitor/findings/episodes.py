@@ -13,7 +13,7 @@ PARTS = 9
 """Planes of a window kept for its channels: share, attention, residual, observed, expected, direction, deviation,
 liveliness, rows for which the channel has been off."""
 OBSERVED, DEVIATION, OFF_ROWS = 3, 6, 8
-LATER = frozenset({"strays", "stray_weight", "since", "pictured"})
+LATER = frozenset({"strays", "stray_weight", "since", "clearest", "pictured"})
 """Columns that older snapshots don't have; an episode goes on with nothing known of them."""
 
 
@@ -45,6 +45,8 @@ class Episodes:
     """(S, 2, C) sum of the weights of the windows that told them."""
     since: NDArray[np.int64] = field(init=False)
     """(S, 1, C) when the channel began to deviate; 0 where it has not, or where that is unknown."""
+    clearest: NDArray[np.float32] = field(init=False)
+    """(S, 1, C) how far the channel deviated in the window that told `since`."""
     pictured: NDArray[np.float32] = field(init=False)
     """(S,) anomaly of the window that was last explained."""
     peak: NDArray[np.float32] = field(init=False)
@@ -69,6 +71,7 @@ class Episodes:
         self.strays = np.zeros((0, 2, C), np.float64)
         self.stray_weight = np.zeros((0, 2, C), np.float64)
         self.since = np.zeros((0, 1, C), np.int64)
+        self.clearest = np.zeros((0, 1, C), np.float32)
         self.pictured = np.zeros(0, np.float32)
         self.peak = np.zeros(0, np.float32)
         self.calm = np.zeros(0, np.int32)
@@ -150,9 +153,13 @@ class Episodes:
         self.stray_weight[slots] += weight[:, None, None] * np.isfinite(stray)
         rows = np.nan_to_num(parts[:, OFF_ROWS:]).astype(np.int64)
         began, known = t[:, None, None] - rows * grid_ms, self.since[slots]
-        # The strongest of the windows that open the episode shows the onset best; later ones begin after it.
-        settles = (stronger & ~self.open[slots])[:, None, None] | (known == 0)
-        self.since[slots] = np.where(settles & (rows > 0), began, known)
+        # Of the windows that open an episode the one where the channel stands out most tells its onset best: a device
+        # may be a little off all its life. Later windows begin after the onset.
+        size, before_size = np.abs(np.nan_to_num(stray[:, :1])), self.clearest[slots]
+        settles = ~self.open[slots][:, None, None] & (size > before_size) | (known == 0)
+        settles &= rows > 0
+        self.since[slots] = np.where(settles, began, known)
+        self.clearest[slots] = np.where(settles, size, before_size)
 
     def strayed(self, slot: np.intp | int) -> NDArray[np.float64]:
         """(2, C) mean deviation and liveliness of an episode, NaN where no window told them."""

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
-COMMANDS = ("run", "demo", "simulate", "replay", "train", "evaluate", "bench", "check-config", "alerts")
+COMMANDS = (
+    "run",
+    "demo",
+    "simulate",
+    "replay",
+    "train",
+    "evaluate",
+    "bench",
+    "check-config",
+    "alerts",
+    "explain",
+)
 
 
 def attendant(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -18,7 +29,7 @@ def attendant(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
-    heavy = "torch", "aiokafka", "pandas", "sqlalchemy", "scipy", "pyarrow", "fastapi"
+    heavy = "torch", "aiokafka", "pandas", "sqlalchemy", "scipy", "pyarrow", "fastapi", "matplotlib"
     script = (
         "import sys\nsys.argv = ['attendant', '--help']\nfrom monitor.cli import main\n"
         f"try: main()\nexcept SystemExit: print('HEAVY', [m for m in {heavy} if m in sys.modules])"
