@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.attribution import Judgement, shares
 from models.scoring import Explanation
 
 if TYPE_CHECKING:
-    from models.attribution import Judgement
     from models.detector import Detector, Ground
     from models.preparation import Prepared
 
@@ -120,11 +120,12 @@ def _summed(slope: Floats, values: Floats, seen: NDArray[np.bool_], believed: Fl
     return level
 
 
-def patch_attention(detector: "Detector", ground: "Ground", judgement: "Judgement") -> Floats:
+def patch_attention(detector: "Detector", ground: "Ground", judgement: Judgement) -> Floats:
     """(B, P, C) attention over time and channels; sums to 1.
 
-    A channel's part is the attention that the fault query gives it. It lies in time where that channel's evidence does:
-    in proportion to the squares of its residuals (subspace, reconstruction, level), the newer the heavier, as in the
+    A channel's part is its share: the attention that the fault query gives it, times the strength of its residual, so
+    that the cells of a channel sum to the share that alerts name. It lies in time where that channel's evidence does: in
+    proportion to the squares of its residuals (subspace, reconstruction, level), the newer the heavier, as in the
     statistics that the query reads. Settings and states are never asked and get 0.
     """
     P, mask = detector.config.patches, ground.prepared.mask
@@ -134,7 +135,7 @@ def patch_attention(detector: "Detector", ground: "Ground", judgement: "Judgemen
     told = mask.view(P, -1, B, M)
     energy = (squares * recent).sum(1) + ground.level**2 * (told * recent).sum(1) + 1e-6 * recent.sum(1)
     when = energy / energy.sum(0, keepdim=True)
-    cells = (when * judgement.attention).permute(1, 0, 2)  # (B, P, M)
+    cells = (when * shares(judgement)[0]).permute(1, 0, 2)  # (B, P, M)
     full = np.zeros((B, P, len(detector.channels)), np.float32)
     full[..., detector.preparation.targets] = cells.cpu().numpy()
     normal: Floats = full / full.sum((1, 2), keepdims=True)

@@ -53,7 +53,8 @@ class Explanation:
     high: NDArray[np.float32]
     """(B, T, C) its upper edge."""
     attention: NDArray[np.float32]
-    """(B, P, C) of the window's P equal time patches, oldest first; sums to 1 over P and C."""
+    """(B, P, C) attention, weighted by the residual, to every channel in each of the window's P equal time patches, the
+    oldest first. Over P it sums to the share, over P and C to 1."""
 
     def __len__(self) -> int:
         return len(self.attention)

@@ -61,7 +61,8 @@ class ExplainedChannel(_Shown):
     """Lower edge of the band in which a healthy device's readings nearly always lie."""
     high: list[float | None]
     attention: list[float]
-    """A number a time patch. All patches of all channels of the device sum to 1."""
+    """The model's attention to the channel, weighted by how far it deviates, a number a time patch. All patches of all
+    channels of the device sum to 1, those of one channel to its share in this window."""
 
 
 class AlertExplanation(_Shown):

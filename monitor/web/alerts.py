@@ -85,7 +85,7 @@ def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], d
         """What stands behind the alert: the window that opened it, or the strongest since, reading by reading.
 
         With what was expected of each channel, the band in which a healthy device's readings nearly always lie, and
-        how much attention the model gave to each channel and stretch of time. `attendant explain` draws it. 404 where
+        how much attention each channel got in each stretch of time. `attendant explain` draws it. 404 where
         nothing was kept: the device was silent, or its model explains nothing.
         """
         alert = _found(await store.alert(alert_id), alert_id)

@@ -118,7 +118,7 @@ def law_strays_are_told_where_there_are_readings(scorer: Scorer, windows: Window
 
 
 def law_explanations_are_bands_and_a_distribution(scorer: Scorer, windows: Windows) -> None:
-    """Low ≤ expected ≤ high wherever anything is expected, and attention sums to 1 over time and channels."""
+    """Low ≤ expected ≤ high wherever anything is expected, and attention sums to the share over time."""
     if not isinstance(scorer, Explainer):
         return
     values, mask = windows
@@ -137,7 +137,7 @@ def law_explanations_are_bands_and_a_distribution(scorer: Scorer, windows: Windo
     assert (told.attention >= 0).all()
     np.testing.assert_allclose(told.attention.sum((1, 2)), 1.0, atol=1e-4)
     score = scorer.score(values, mask)
-    np.testing.assert_allclose(told.attention.sum(1), score.attention, atol=1e-4)
+    np.testing.assert_allclose(told.attention.sum(1), score.share, atol=1e-4)
 
 
 def law_explanations_depend_on_their_window_alone(scorer: Scorer, windows: Windows) -> None:

@@ -33,7 +33,7 @@ KEY = alert_id("SN-1", MODEL.name, START)
 
 def told(windows: int = 1, patches: int = 6) -> Explanation:
     """Pressure gets most of the attention, most of it at the end; the setting gets none."""
-    T, C = PUMP.window_rows, len(PUMP.channels)
+    T = PUMP.window_rows
     expected = np.tile(np.array([351, 100, 25, np.nan], np.float32), (windows, T, 1))
     attention = np.outer(np.arange(1, patches + 1), [0.7, 0.2, 0.1, 0.0]).astype(np.float32)
     attention = np.tile(attention / attention.sum(), (windows, 1, 1))
@@ -204,6 +204,10 @@ async def explain(service: Face, folder: Path, *arguments: str) -> subprocess.Co
     )
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    return list(folder.glob("*.png"))
+
+
 def environment(folder: Path) -> dict[str, str]:
     """Its own font cache: building one is slow and says so."""
     return {"PATH": "/usr/bin", "MPLCONFIGDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -228,7 +232,7 @@ async def test_explain_prints_the_data_and_draws_nothing_unless_asked(
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert data["alert"]["id"] == data["explanation"]["alert"] == str(opened.id)
-    assert list(tmp_path.glob("*.png")) == []
+    assert pictures_in(tmp_path) == []
 
 
 async def test_explain_says_in_one_line_what_is_missing(service_without: Face, tmp_path: Path) -> None:
