@@ -124,8 +124,8 @@ def patch_attention(detector: "Detector", ground: "Ground", judgement: Judgement
     """(B, P, C) attention over time and channels; sums to 1.
 
     A channel's part is its share: the attention that the fault query gives it, times the strength of its residual, so
-    that the cells of a channel sum to the share that alerts name. It lies in time where that channel's evidence does: in
-    proportion to the squares of its residuals (subspace, reconstruction, level), the newer the heavier, as in the
+    that the cells of a channel sum to the share that alerts name. It lies in time where the channel's evidence does:
+    in proportion to the squares of its residuals (subspace, reconstruction, level), the newer the heavier, as in the
     statistics that the query reads. Settings and states are never asked and get 0.
     """
     P, mask = detector.config.patches, ground.prepared.mask

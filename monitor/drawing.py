@@ -64,12 +64,14 @@ def draw(alert: Alert, told: AlertExplanation, out: Path) -> None:
 
 def _figure(alert: Alert, told: AlertExplanation) -> Figure:
     rows = _rows(alert, told)
-    height = TOP_IN + len(rows) * ROW_IN + REST_IN + BOTTOM_IN
+    headline = textwrap.wrap(alert.summary, 104)[:2]
+    top = TOP_IN + 0.26 * (len(headline) - 1)
+    height = top + len(rows) * ROW_IN + REST_IN + BOTTOM_IN
     figure = Figure(figsize=(WIDTH_IN, height), dpi=110, facecolor="white")
-    _headline(figure, alert, told, height)
+    _headline(figure, headline, alert, told, height)
     grid = GridSpec(
         len(rows) + 1, 2, figure, width_ratios=(1.25, 1.0), height_ratios=[*[1.0] * len(rows), 0.32],
-        left=0.235, right=0.985, top=1 - TOP_IN / height, bottom=BOTTOM_IN / height, hspace=0.16, wspace=0.03,
+        left=0.235, right=0.985, top=1 - top / height, bottom=BOTTOM_IN / height, hspace=0.16, wspace=0.07,
     )  # fmt: skip
     hottest = max((max(channel.attention) for channel in told.channels), default=1.0) or 1.0
     norm = Normalize(0.0, hottest)
@@ -87,7 +89,7 @@ def _figure(alert: Alert, told: AlertExplanation) -> Figure:
                 pad=22,
             )
             heat.set_title(
-                "Where the model looked (attention)", loc="left", fontsize=9.5, color=MUTED, pad=22
+                "Where the model sees the fault (attention)", loc="left", fontsize=9.5, color=MUTED, pad=22
             )
     _others(figure, grid, told, [channel for _, channel in rows], norm)
     _legend(figure, norm, height)
@@ -116,8 +118,10 @@ def _rows(alert: Alert, told: AlertExplanation) -> list[Row]:
 # -- words at the top ----------------------------------------------------------------------------------
 
 
-def _headline(figure: Figure, alert: Alert, told: AlertExplanation, height: float) -> None:
-    lines = textwrap.wrap(alert.summary, 104)[:2]
+def _headline(
+    figure: Figure, lines: Sequence[str], alert: Alert, told: AlertExplanation, height: float
+) -> None:
+    """What, where, since when."""
     figure.text(
         EDGE, 1 - 0.16 / height, "\n".join(lines), fontsize=14, fontweight="bold", va="top", linespacing=1.25
     )
@@ -169,7 +173,7 @@ def _trace(
 def _label(axes: Axes, channel: ExplainedChannel, evidence: ChannelEvidence | None, place: int) -> None:
     """Rank, name and unit of a channel, and in words what it does."""
     unit = readable_unit(channel.unit)
-    lines = textwrap.wrap(f"{place + 1}  {channel.title}" + (f" ({unit})" if unit else ""), 31)[:2]
+    lines = textwrap.wrap(f"{place + 1}  {channel.title}" + (f" ({unit})" if unit else ""), 27)[:2]
     _beside(axes, 1.0, "\n".join(lines), fontsize=9.5, fontweight="bold")
     told = "\n".join(_facts(channel, evidence))
     _beside(axes, 0.95 - 0.18 * len(lines), told, fontsize=8, color=MUTED, linespacing=1.3)
@@ -182,9 +186,10 @@ def _beside(axes: Axes, y: float, text: str, va: str = "top", **style: Any) -> N
 
 def _facts(channel: ExplainedChannel, evidence: ChannelEvidence | None) -> Iterator[str]:
     if evidence is None:
-        yield f"{sum(channel.attention):.0%} of the attention"
+        yield f"{sum(channel.attention):.0%} of the attention here"
         return
-    yield f"carries {evidence.share:.0%} of the anomaly"
+    share = f"{evidence.share:.0%}" if evidence.share >= WORTH_A_ROW else "less than 1%"
+    yield f"carries {share} of the anomaly"
     if evidence.observed is not None and evidence.expected is not None and evidence.direction:
         side = "above" if evidence.direction > 0 else "below"
         yield f"{side} expected: {evidence.observed:.4g}, not {evidence.expected:.4g}"
@@ -289,7 +294,7 @@ def _legend(figure: Figure, norm: Normalize, height: float) -> None:
     bar.set_yticks([])
     bar.set_xticks([0, 1], ["0", f"{norm.vmax or 1.0:.0%} of all attention"])
     bar.tick_params(length=0, labelsize=7.5)
-    bar.set_title("darker: the model looked here more", fontsize=8, loc="left", pad=3)
+    bar.set_title("darker: more of the fault is seen here", fontsize=8, loc="left", pad=3)
 
 
 def _hypotheses(figure: Figure, alert: Alert, height: float) -> None:
