@@ -168,7 +168,8 @@ async def test_an_alert_without_explanation_and_an_unknown_alert_are_told_apart(
 ) -> None:
     opened = episode("SN-1")
     await service_without.outbox.record(Work(events=opened, now_ms=START))
-    for key, kind in ((opened[0].alert.id, "no-explanation"), (KEY, "no-such-alert")):
+    unknown = alert_id("SN-2", MODEL.name, START)
+    for key, kind in ((opened[0].alert.id, "no-explanation"), (unknown, "no-such-alert")):
         answer = await service_without.http.get(f"/api/v1/alerts/{key}/explanation")
         assert answer.status_code == 404
         assert answer.json()["type"] == f"urn:attendant:problem:{kind}"
