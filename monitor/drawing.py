@@ -64,7 +64,7 @@ def draw(alert: Alert, told: AlertExplanation, out: Path) -> None:
 
 def _figure(alert: Alert, told: AlertExplanation) -> Figure:
     rows = _rows(alert, told)
-    headline = textwrap.wrap(alert.summary, 104)[:2]
+    headline = textwrap.wrap(alert.summary, 110)[:2]
     top = TOP_IN + 0.26 * (len(headline) - 1)
     height = top + len(rows) * ROW_IN + REST_IN + BOTTOM_IN
     figure = Figure(figsize=(WIDTH_IN, height), dpi=110, facecolor="white")

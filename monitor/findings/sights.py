@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from monitor.findings.episodes import Episodes
 
-STRONGER: Final = 1.1
+STRONGER: Final = 1.03
 """A window is pictured again when it is so many times as anomalous as the one pictured last: few, however long a fault
 grows."""
 

@@ -80,7 +80,7 @@ def test_a_snapshot_from_before_onsets_were_told_keeps_its_open_episode() -> Non
 
 def test_the_opening_window_and_much_stronger_ones_are_worth_a_picture() -> None:
     judge, seen = new_judge(k=2, n=3), []
-    for i, anomaly in enumerate([1.5, 1.6, 1.65, 1.7, 2.5, 2.6, 0.9, 4.0]):
+    for i, anomaly in enumerate([1.5, 1.6, 1.62, 1.64, 2.5, 2.55, 0.9, 4.0]):
         judge.judge(batch(["P-1"], [i]), score([anomaly]))
         seen += [(i, s.place, s.device, s.started_t, round(s.anomaly, 2)) for s in judge.sights]
     assert seen == [(i, 0, "P-1", START, anomaly) for i, anomaly in ((1, 1.6), (4, 2.5), (7, 4.0))]
