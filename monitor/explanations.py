@@ -153,5 +153,5 @@ def _shown(alert_id: uuid.UUID, saved: Snapshot) -> AlertExplanation:
 
 
 def _plain(x: "np.generic | float") -> float | None:
-    value = float(x)  # type: ignore[arg-type] # every array of an explanation holds numbers
+    value = float(x)
     return float(f"{value:.6g}") if math.isfinite(value) else None

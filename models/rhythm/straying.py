@@ -26,7 +26,8 @@ def swing(values: Floats, healthy: Floats, seen: NDArray[np.bool_]) -> Floats:
         kept = np.where(seen, x, 0.0)
         mean = kept.sum(1) / some
         variance = (np.where(seen, x - mean[:, None], 0.0) ** 2).sum(1) / some
-        return np.sqrt(variance)
+        root: NDArray[np.floating] = np.sqrt(variance)
+        return root
 
     ratio = np.log((deviation(values) + 1e-3) / (deviation(healthy) + 1e-3)) / SWING_SPREAD
     return np.where(n >= 3, ratio, np.nan).astype(np.float32)

@@ -127,20 +127,20 @@ def _channel_fit(
     return float(total)
 
 
-def _moved(movement: Movement, shown: float, level: "_Densities", shaking: "_Densities", c: int) -> Floats:
+def _moved(movement: Movement, shown: float, level: "_Densities", shaking: "_Densities", c: int) -> float:
     """Density of channel `c` that a fault moves so, and that shows it with the chance `shown`."""
     match movement:
         case Movement.UP:
-            return level.upwards(shown)[c] * shaking.moved(0.5)[c]
+            return float(level.upwards(shown)[c] * shaking.moved(0.5)[c])
         case Movement.DOWN:
-            return level.downwards(shown)[c] * shaking.moved(0.5)[c]
+            return float(level.downwards(shown)[c] * shaking.moved(0.5)[c])
         case Movement.EITHER:
             # An offset or a slow drift: the channel goes on as lively as it was.
-            return level.moved(shown)[c] * shaking.moved(EXCUSED)[c]
+            return float(level.moved(shown)[c] * shaking.moved(EXCUSED)[c])
         case Movement.RESTLESS:
-            return level.moved(0.5)[c] * shaking.upwards(shown)[c]
+            return float(level.moved(0.5)[c] * shaking.upwards(shown)[c])
         case Movement.STILL:
-            return level.moved(0.5)[c] * shaking.downwards(shown)[c]
+            return float(level.moved(0.5)[c] * shaking.downwards(shown)[c])
 
 
 class _Densities(NamedTuple):
@@ -171,9 +171,10 @@ class _Densities(NamedTuple):
 
 def _student(x: Floats, scale: float) -> Floats:
     """Density of Student's t with three degrees of freedom: what is far out is not impossible."""
-    return 2 / (np.sqrt(3) * np.pi * scale) * (1 + (x / scale) ** 2 / 3) ** -2
+    density: Floats = 2 / (np.sqrt(3) * np.pi * scale) * (1 + (x / scale) ** 2 / 3) ** -2
+    return density
 
 
-def _log(x: Floats) -> Floats:
+def _log(x: Floats | float) -> Floats:
     logs: Floats = np.log(np.maximum(x, 1e-12))
     return logs

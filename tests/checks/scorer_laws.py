@@ -106,7 +106,9 @@ def law_strays_are_told_where_there_are_readings(scorer: Scorer, windows: Window
     values, mask = windows
     score = scorer.score(values, mask)
     if score.deviation is None or score.liveliness is None or score.off_rows is None:
-        assert score.deviation is score.liveliness is score.off_rows is None
+        assert score.deviation is None
+        assert score.liveliness is None
+        assert score.off_rows is None
         return
     for plane in (score.deviation, score.liveliness, score.off_rows):
         assert plane.shape == score.share.shape
