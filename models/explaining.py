@@ -57,7 +57,9 @@ def off_patches(ground: "Ground") -> Tensor:
     """
     P = len(ground.level)
     told = ground.level_told > 0
-    off = _far(ground.level, told) | _far(ground.lively, ground.lively_told > 0)
+    lively = torch.where(ground.lively_told > 0, ground.lively.abs(), 0.0)
+    size = torch.where(told, torch.maximum(ground.level.abs(), lively), 0.0)
+    off = size >= torch.clamp(OF_LARGEST * size.amax(0), min=OFF)
     since = torch.zeros_like(ground.level[0])
     calm = torch.zeros_like(since)
     for p in range(P - 1, -1, -1):
@@ -66,12 +68,6 @@ def off_patches(ground: "Ground") -> Tensor:
         since = torch.where(off[p] & ~ended, float(P - p), since)
         calm = torch.where(ended, torch.inf, calm)
     return since
-
-
-def _far(x: Tensor, told: Tensor) -> Tensor:
-    """(P, B, M) where a deviation is far out, by itself and beside the window's largest."""
-    size = torch.where(told, x.abs(), 0.0)
-    return size >= torch.clamp(OF_LARGEST * size.amax(0), min=OFF)
 
 
 def expected_band(
