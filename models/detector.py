@@ -175,10 +175,9 @@ class AttentionScorer:
             v, m, n = _padded(values[i : i + CHUNK], mask[i : i + CHUNK])
             prepared = self._prepare(v, m)
             ground, judgement, _ = self.detector(prepared)
-            band = expected_band(self.detector, prepared, v, m)
-            parts.append(
-                (*(edge[:n] for edge in band), patch_attention(self.detector, ground, judgement)[:n])
-            )
+            expected, low, high = expected_band(self.detector, prepared, v, m)
+            attention = patch_attention(self.detector, ground, judgement)
+            parts.append((expected[:n], low[:n], high[:n], attention[:n]))
         return joined(parts, self.window_rows, self.detector.config.patches, len(self.detector.channels))
 
     def _prepare(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Prepared:

@@ -9,6 +9,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,5 +93,5 @@ class Inference:
 
 
 def _rows(score: Score, start: int, end: int) -> Score:
-    planes = {name: getattr(score, name) for name in Score.__slots__}
+    planes: dict[str, Any] = {name: getattr(score, name) for name in Score.__slots__}
     return Score(**{name: None if plane is None else plane[start:end] for name, plane in planes.items()})

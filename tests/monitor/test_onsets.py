@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.scoring import Score
-from monitor.findings import Judge, JudgeSettings
+from monitor.findings import Finding, Judge, JudgeSettings, Sight
 from monitor.findings.blob import pack, unpack
 from monitor.findings.episodes import LATER
 from streams.devices import FaultSignature, Movement
@@ -53,7 +53,8 @@ def test_onset_hypotheses_and_sights_survive_a_snapshot() -> None:
     told, pictured = [], []
     for restoring in (False, True):
         judge = Judge(known, MODEL, settings)
-        found, sights = [], []
+        found: list[Finding] = []
+        sights: list[Sight] = []
         for i in range(6):
             if restoring:
                 judge = Judge.restore(known, MODEL, settings, judge.snapshot())
