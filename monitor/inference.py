@@ -93,5 +93,9 @@ class Inference:
 
 
 def _rows(score: Score, start: int, end: int) -> Score:
-    planes: dict[str, Any] = {name: getattr(score, name) for name in Score.__slots__}
-    return Score(**{name: None if plane is None else plane[start:end] for name, plane in planes.items()})
+    return Score(*(_cut(getattr(score, name), start, end) for name in Score.__slots__))
+
+
+def _cut(plane: Any, start: int, end: int) -> Any:
+    """Rows of an array that a scorer may leave out."""
+    return None if plane is None else plane[start:end]
