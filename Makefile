@@ -46,12 +46,8 @@ lock: install  ## Resolve the dependencies again and write requirements/
 	echo hatchling==1.28.0 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate -o requirements/build.txt -
 
-ZOO := infusion-pump icu-ventilator haemodialysis
-zoo: install  ## Simulate the training fleets and train the shipped models again (an hour)
-	for type in $(ZOO); do \
-		$(BIN)/attendant simulate --type $$type --devices 384 --hours 3 --lookalikes 3 --seed 100 --out .cache/zoo/$$type && \
-		$(BIN)/attendant train .cache/zoo/$$type --type $$type --out models/zoo/$$type || exit 1; \
-	done
+zoo: install  ## Simulate the training fleets and train the shipped models again (minutes on a GPU, ARGS="--help")
+	$(BIN)/attendant zoo --out models/zoo $(ARGS)
 
 compose-test: install  ## Build the image, bring the stack up, send a fault and see its alert
 	tests/compose/run.sh

@@ -1,6 +1,7 @@
 """Attention blocks: scaled dot product, several heads, gated residual, and a query that has learnt what a fault is.
 
-Letters: B windows, N tokens (time patches or channels), d width, h heads. Knows no channel and no unit.
+Letters: B windows (last axis), N tokens (time patches or channels), d width, h heads of width w. Knows no channel and
+no unit.
 """
 
 import math
@@ -8,38 +9,43 @@ import math
 import torch
 from torch import Tensor, nn
 
+from models.columns import affine, linear, through
+
 SCORE_LIMIT = 30.0
 """Attention scores beyond this are as good as certain."""
 
 
 def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """softmax(q kᵀ / √d) v of Vaswani et al., "Attention Is All You Need" (2017), equation 1.
+    """softmax(q kᵀ / √w) v of Vaswani et al., "Attention Is All You Need" (2017), equation 1.
 
-    q, k, v are (..., N, d); returns the mixed values (..., N, d) and the weights (..., N, N), rows of which sum
-    to 1. Scores are kept within ±SCORE_LIMIT instead of subtracting each row's largest: over a dozen tokens that is
-    several times faster than the library's softmax, and the weights are wanted, which fused kernels don't give.
+    q, k, v are (N, w, h, B); returns the mixed values (N, w, h, B) and the weights (N, N, h, B), which sum to 1 over
+    their second axis. Both products are sums over a few terms, each over all windows at once: with a dozen tokens
+    that is faster than as many small products of matrices as there are windows and heads.
     """
-    score = (q @ k.transpose(-1, -2)) * (1 / math.sqrt(q.shape[-1]))  # (..., N, N)
-    grown = torch.exp(torch.clamp(score, -SCORE_LIMIT, SCORE_LIMIT))
-    weights = grown / (grown @ grown.new_ones(grown.shape[-1], 1))
-    return weights @ v, weights
+    N, w = q.shape[:2]
+    q = q * (1 / math.sqrt(w))
+    score = q[:, None, 0] * k[None, :, 0]  # (N, N, h, B)
+    for i in range(1, w):
+        score = score.addcmul_(q[:, None, i], k[None, :, i])
+    weights = torch.softmax(score, 1)
+    mixed = weights[:, 0, None] * v[0]
+    for n in range(1, N):
+        mixed = mixed.addcmul_(weights[:, n, None], v[n])
+    return mixed, weights
 
 
 class Norm(nn.Module):
-    """Layer normalization (Ba et al., 2016) without shift, by matrix products: the kernel is slow on short rows."""
-
-    centring: Tensor
+    """Layer normalization (Ba et al., 2016) over the width, without shift."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
-        self.register_buffer("centring", torch.eye(width) - 1 / width, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., d) → (..., d)."""
-        centred = x @ self.centring
-        variance = (centred * centred) @ x.new_full((x.shape[-1], 1), 1 / x.shape[-1])
-        return centred * torch.rsqrt(variance + 1e-5) * self.weight
+        """(N, d, B) → (N, d, B)."""
+        centred = x - x.mean(1, keepdim=True)
+        variance = (centred * centred).mean(1, keepdim=True)
+        return centred * torch.rsqrt(variance + 1e-5) * self.weight[:, None]
 
 
 class MultiHeadAttention(nn.Module):
@@ -54,14 +60,16 @@ class MultiHeadAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, d) → (B, N, d)."""
-        B, N, d = x.shape
-        q, k, v = (
-            self.qkv(x).view(B, N, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        )  # (B, h, N, d/h)
+        """(N, d, B) → (N, d, B)."""
+        N, d, B = x.shape
+        h = self.heads
+        # The heads' axis goes beside the windows: one long run of memory for every step of the attention.
+        weight = self.qkv.weight.view(3, h, -1, d).transpose(1, 2).reshape(3 * d, d)
+        bias = self.qkv.bias.view(3, h, -1).transpose(1, 2).reshape(3 * d)
+        q, k, v = affine(weight, bias, x).view(N, 3, d // h, h, B).unbind(1)
         mixed, _ = scaled_dot_product(q, k, v)
-        y: Tensor = self.out(mixed.transpose(1, 2).reshape(B, N, d))
-        return y
+        weight = self.out.weight.view(d, h, -1).transpose(1, 2).reshape(d, d)
+        return affine(weight, self.out.bias, mixed.view(N, d, B))
 
 
 class GatedBlock(nn.Module):
@@ -83,10 +91,9 @@ class GatedBlock(nn.Module):
         self.gamma_forward = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, N, d) → (B, N, d)."""
-        x = self.gamma_attention * self.attention(self.norm_attention(x)) + x
-        y: Tensor = self.gamma_forward * self.forward_layer(self.norm_forward(x)) + x
-        return y
+        """(N, d, B) → (N, d, B)."""
+        x = torch.addcmul(x, self.gamma_attention, self.attention(self.norm_attention(x)))
+        return torch.addcmul(x, self.gamma_forward, through(self.forward_layer, self.norm_forward(x)))
 
 
 class FaultQuery(nn.Module):
@@ -107,11 +114,16 @@ class FaultQuery(nn.Module):
         self.query = nn.Parameter(torch.randn(heads, width // heads) * width**-0.5)
 
     def forward(self, features: Tensor, absent: Tensor) -> Tensor:
-        """(B, C, features), (B, C) bool → (B, C) attention; rows sum to 1, absent channels get 0 (unless all are)."""
-        B, C, _ = features.shape
-        x = self.between(torch.relu(self.embed(features)))  # (B, C, d)
-        k = self.key(x).view(B, C, self.heads, -1)
-        score = (k * self.query).sum(-1) / math.sqrt(self.query.shape[-1])  # (B, C, h)
-        counted = ~absent | absent.all(1, keepdim=True)
-        grown = torch.exp(torch.clamp(score, -SCORE_LIMIT, SCORE_LIMIT)) * counted[..., None]
-        return (grown / grown.sum(1, keepdim=True).clamp(min=1e-20)).mean(-1)
+        """(features, N, B), (N, B) bool → (N, B): columns sum to 1, absent channels get 0 (unless all are)."""
+        x = self.between(torch.relu(linear(self.embed, features.transpose(0, 1))))  # (N, d, B)
+        counted = ~absent | absent.all(0)
+        score = torch.clamp(self._asked(x), -SCORE_LIMIT, SCORE_LIMIT)
+        grown = torch.exp(score) * counted[:, None]  # (N, h, B)
+        return (grown / grown.sum(0).clamp(min=1e-20)).mean(1)
+
+    def _asked(self, x: Tensor) -> Tensor:
+        """(N, d, B) → (N, h, B) query · key / √w; keys are folded into the queries, which are the same for all."""
+        h, w = self.query.shape
+        query = self.query * (1 / math.sqrt(w))
+        weight = (self.key.weight.view(h, w, -1) * query[..., None]).sum(1)
+        return affine(weight, (self.key.bias.view(h, w) * query).sum(1), x)

@@ -3,7 +3,8 @@
 Three steps. Statistics: how large, how one-sided, how restless each channel's residual is, over the newest rows and
 over the whole window. Calibration: each statistic in spreads from what is usual *in this context*, so that a start-up
 is compared with start-ups. Evidence: a power law of the statistics times the attention of a query that has learnt on
-injected faults which channel is at fault when several move together. Letters: B windows, M targets, F statistics.
+injected faults which channel is at fault when several move together. Letters: B windows (last axis), M targets, F
+statistics.
 """
 
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from models.attention import FaultQuery
 from models.autoencoder import ModelConfig
+from models.columns import linear, through
 
 STATISTICS = (
     "subspace_rms_new", "subspace_rms_mid", "subspace_rms_all", "subspace_bias_mid", "subspace_bias_all",
@@ -38,7 +40,7 @@ def recency(rows: int) -> Tensor:
 
 
 def _over_time(weights: Tensor, x: Tensor) -> Tensor:
-    """(k, T) weights over (T, B, M) → (k, B, M)."""
+    """(k, T) weights over (T, M, B) → (k, M, B)."""
     return (weights @ x.reshape(x.shape[0], -1)).view(-1, *x.shape[1:])
 
 
@@ -57,9 +59,9 @@ class Statistics(nn.Module):
         self, residuals: tuple[Tensor, Tensor], mask: Tensor,
         level: Tensor, level_told: Tensor, lively: Tensor, lively_told: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Two (T, B, M) residuals, their mask, and the (P, B, M) standardized level and liveliness with where told.
+        """Two (T, M, B) residuals, their mask, and the (P, M, B) standardized level and liveliness with where told.
 
-        Returns (F, B, M) log statistics and (F, B, M) bool: which of them the readings allowed.
+        Returns (F, M, B) log statistics and (F, M, B) bool: which of them the readings allowed.
         """
         n = _over_time(self.weights, mask).clamp(min=1e-6)
         parts = []
@@ -100,13 +102,17 @@ class ContextScale(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, K) → usual, spread and log tail, each (F, B, M)."""
-        y = self.out(self.hidden(context)).view(-1, 3, self.F, self.M).permute(1, 2, 0, 3)
-        tail = torch.log(self.tail) + y[2].clamp(-1.5, 2.5)
-        return self.usual + y[0] * self.spread, self.spread * torch.exp(y[1].clamp(-1.5, 2.0)), tail
+        """(K, B) → usual, spread and log tail, each (F, M, B)."""
+        y = linear(self.out, through(self.hidden, context)).view(3, self.F, self.M, -1)
+        usual, spread, tail = (x.transpose(1, 2) for x in (self.usual, self.spread, self.tail))  # (F, M, 1)
+        return (
+            torch.addcmul(usual, y[0], spread),
+            spread * torch.exp(y[1].clamp(-1.5, 2.0)),
+            torch.log(tail) + y[2].clamp(-1.5, 2.5),
+        )
 
     def standardize(self, logs: Tensor, told: Tensor, context: Tensor) -> Tensor:
-        """(F, B, M) log statistics → how far out in their own tail, 0 where not told.
+        """(F, M, B) log statistics → how far out in their own tail, 0 where not told.
 
         The tail stretches each statistic so that one window in a hundred without a fault reaches 2.33 *in its
         context*, as of a normal distribution: a channel that look-alikes or mode changes often move far needs more
@@ -114,24 +120,25 @@ class ContextScale(nn.Module):
         """
         usual, spread, tail = self(context)
         u = (logs - usual) / spread
-        return torch.where(told, torch.where(u > 0, u * torch.exp(-tail), u), 0.0)
+        u = torch.addcmul(u.clamp(max=0.0), u.clamp(min=0.0), torch.exp(-tail))
+        return u * told.to(u.dtype)
 
 
 def soften(u: Tensor) -> Tensor:
     """Linear up to 6 spreads, then logarithmic; below -2 flat: a residual smaller than usual is no evidence."""
     over = torch.clamp(u - 6.0, min=0.0)
-    return torch.clamp(u, -2.0, 6.0) + 2.0 * torch.log1p(over * 0.5)
+    return torch.clamp(u, -2.0, 6.0) + 2.0 * torch.log(over * 0.5 + 1.0)
 
 
 class Judgement(NamedTuple):
     """What the evidence says of B windows; M targets."""
 
     logit: Tensor
-    """(B, M) evidence that the channel is at fault, log odds."""
+    """(M, B) evidence that the channel is at fault, log odds."""
     attention: Tensor
-    """(B, M) attention of the fault query; rows sum to 1."""
+    """(M, B) attention of the fault query; columns sum to 1."""
     strength: Tensor
-    """(B, M) log of the residual's part of the evidence."""
+    """(M, B) log of the residual's part of the evidence."""
 
 
 class Evidence(nn.Module):
@@ -148,19 +155,19 @@ class Evidence(nn.Module):
         self.sharpness = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, u: Tensor, present: Tensor) -> Judgement:
-        """(F, B, M) softened calibrated statistics, (B, M) bool → `Judgement`."""
-        x = u.permute(1, 2, 0)  # (B, M, F)
-        strength = x @ self.power + (x * self.own_power).sum(-1) + self.bias + self.own_bias
-        attention = self.query(x * 0.3, ~present)
-        many = present.sum(1, keepdim=True).clamp(min=1)
+        """(F, M, B) softened calibrated statistics, (M, B) bool → `Judgement`."""
+        power = (self.power + self.own_power).t()  # (F, M)
+        strength = (u * power[..., None]).sum(0) + (self.bias + self.own_bias)[:, None]
+        attention = self.query(u * 0.3, ~present)
+        many = present.sum(0).clamp(min=1)
         logit = strength + self.sharpness * torch.log(attention * many + 1e-4)
         return Judgement(logit.masked_fill(~present, -30.0), attention, strength.masked_fill(~present, -30.0))
 
 
 def shares(judgement: Judgement) -> tuple[Tensor, Tensor, Tensor]:
-    """Share, its attention part and its residual part, each (B, M) with rows that sum to 1.
+    """Share, its attention part and its residual part, each (M, B) with columns that sum to 1.
 
     share ∝ attention^s · residual, where s is the sharpness that training gave the attention: the softmax of the
     evidence itself.
     """
-    return torch.softmax(judgement.logit, 1), judgement.attention, torch.softmax(judgement.strength, 1)
+    return torch.softmax(judgement.logit, 0), judgement.attention, torch.softmax(judgement.strength, 0)

@@ -2,7 +2,8 @@
 
 All three say what a healthy device would have sent. They see scaled windows only (`models.preparation`) and know no
 fault; what their residuals mean is learnt in `models.attribution`. Letters: B windows, T rows, M targets, P time
-patches of L rows, K context features, d width.
+patches of L rows, K context features, d width. Windows are the last axis: every step but the attention then runs along
+memory, and a product of matrices gives each window a column of its own.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import GatedBlock
+from models.columns import linear, product, through
 from models.preparation import squash
 
 
@@ -57,16 +59,24 @@ class TemporalAttentionAutoencoder(nn.Module):
         self.row_bias = nn.Parameter(torch.zeros(targets, 1, rows))
 
     def forward(self, z: Tensor, mask: Tensor, context: Tensor) -> Tensor:
-        """(T, B, M) deviations, (T, B, M), (B, K) → reconstruction (T, B, M)."""
-        _, B, M = z.shape
-        x = torch.stack((z * 0.5, mask), -1).view(self.P, self.L, B, 2 * M)
-        x = x.permute(2, 0, 1, 3).reshape(B, self.P, -1)  # (B, P, L·M·2)
-        h = self.over_time(self.embed(x) + self.position)  # (B, P, d)
-        latent = torch.tanh(self.bottleneck(h.flatten(1)))  # (B, latent)
-        g = self.expand(torch.cat((latent, self.reduce(context)), 1)).view(B, M, -1)  # (B, M, c)
-        g = self.over_channels(torch.relu(g) + self.channel)
-        y = torch.baddbmm(self.row_bias, g.transpose(0, 1), self.row_weight)  # (M, B, T)
-        return y.permute(2, 1, 0)
+        """(T, M, B) deviations, (T, M, B), (K, B) → reconstruction (T, M, B)."""
+        h = self.over_time(self._tokens(z, mask))  # (P, d, B)
+        latent = torch.tanh(linear(self.bottleneck, h.flatten(0, 1)))  # (latent, B)
+        g = linear(self.expand, torch.cat((latent, linear(self.reduce, context)))).view(
+            self.M, -1, z.shape[2]
+        )
+        g = self.over_channels(torch.relu(g) + self.channel[..., None])  # (M, c, B)
+        y = torch.baddbmm(self.row_bias.transpose(1, 2), self.row_weight.transpose(1, 2), g)  # (M, T, B)
+        return y.transpose(0, 1)
+
+    def _tokens(self, z: Tensor, mask: Tensor) -> Tensor:
+        """(T, M, B) deviations and mask → (P, d, B), the embedding of each time patch."""
+        P, width = self.P, self.L * self.M
+        weight = self.embed.weight.view(-1, width, 2)  # readings and mask alternate in it
+        x = (self.position + self.embed.bias)[..., None]
+        for part, w in ((z, weight[..., 0] * 0.5), (mask, weight[..., 1].contiguous())):
+            x = torch.baddbmm(x, w.expand(P, -1, -1), part.reshape(P, width, -1))
+        return x
 
 
 class LinearSubspace(nn.Module):
@@ -82,8 +92,8 @@ class LinearSubspace(nn.Module):
 
     @torch.no_grad()
     def fit(self, z: Tensor, variance: float) -> int:
-        """Fit on (T, N, M) and keep the components that carry `variance`; returns how many are in use."""
-        x = z.transpose(0, 1).flatten(1).double()
+        """Fit on (T, M, N) and keep the components that carry `variance`; returns how many are in use."""
+        x = z.flatten(0, 1).t().double()
         self.mean.copy_(x.mean(0))
         x = x - x.mean(0)
         values, vectors = torch.linalg.eigh(x.T @ x / max(len(x) - 1, 1))
@@ -95,10 +105,9 @@ class LinearSubspace(nn.Module):
         return kept
 
     def forward(self, z: Tensor) -> Tensor:
-        """(T, B, M) → its projection (T, B, M)."""
-        T, B, M = z.shape
-        x = z.transpose(0, 1).reshape(B, T * M) - self.mean
-        return ((x @ self.basis) @ self.basis.T + self.mean).view(B, T, M).transpose(0, 1)
+        """(T, M, B) → what its projection leaves (T, M, B)."""
+        x = z.flatten(0, 1) - self.mean[:, None]
+        return (x - product(self.basis, product(self.basis.t(), x))).view(z.shape)
 
 
 class Expectation(nn.Module):
@@ -124,30 +133,31 @@ class Expectation(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, K) → level, log spread of the level, liveliness, log spread of it; each (P, B, M)."""
-        y = self.out(torch.cat((self.straight(context), self.bent(context)), 1)).view(-1, self.P, 4, self.M)
-        level, level_spread, lively, lively_spread = y.permute(2, 1, 0, 3)
+        """(K, B) → level, log spread of the level, liveliness, log spread of it; each (P, M, B)."""
+        h = torch.cat((linear(self.straight, context), through(self.bent, context)))
+        y = linear(self.out, h).view(self.P, 4, self.M, -1)
+        level, level_spread, lively, lively_spread = y.unbind(1)
         return level, level_spread.clamp(-6, 4), lively, lively_spread.clamp(-6, 4)
 
     def deviation(self, z: Tensor, level: Tensor, spread: Tensor, lively: Tensor) -> Tensor:
-        """(T, B, M) off the expected level, in spreads of a single row, squashed; the others (P, B, M)."""
-        T, B, M = z.shape
-        precision = torch.rsqrt(torch.exp(2 * spread) + self.restless * torch.exp(2 * lively))
-        off = (z.view(self.P, T // self.P, B, M) - level[:, None]) * precision[:, None]
-        return squash(off.view(T, B, M))
+        """(T, M, B) off the expected level, in spreads of a single row, squashed; the others (P, M, B)."""
+        precision = torch.rsqrt(torch.exp(2 * spread) + self.restless[:, None] * torch.exp(2 * lively))
+        off = (z.view(self.P, -1, *z.shape[1:]) - level[:, None]) * precision[:, None]
+        return squash(off.view(z.shape))
 
 
 def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What a patch of (T, B, M) says: level, where it is told, liveliness (log standard deviation), where told.
+    """What a patch of (T, M, B) says: level, where it is told, liveliness (log standard deviation), where told.
 
-    Each (P, B, M); "told" is 1.0 or 0.0. Liveliness wants three readings in the patch.
+    Each (P, M, B); "told" is 1.0 or 0.0. Liveliness wants three readings in the patch.
     """
-    _, B, M = z.shape
-    zp, mp = z.reshape(patches, -1, B, M), mask.reshape(patches, -1, B, M)
+    _, M, B = z.shape
+    zp, mp = z.reshape(patches, -1, M, B), mask.reshape(patches, -1, M, B)
     n = mp.sum(1)
     some = n.clamp(min=1.0)
     masked = zp * mp
     level = masked.sum(1) / some
-    variance = ((masked - level[:, None] * mp) ** 2).sum(1) / some
+    off = torch.addcmul(masked, level[:, None], mp, value=-1)
+    variance = (off * off).sum(1) / some
     lively = 0.5 * torch.log(variance + 1e-5)
     return level, (n > 0).to(z.dtype), lively, (n >= 3).to(z.dtype)

@@ -1,7 +1,7 @@
 """The scorer of the service, the evaluation and the benchmark: the networks composed, and arrays in, arrays out.
 
-Scores are computed in chunks of one fixed, padded size on one thread, so that the bits of a score depend on its window
-alone and never on its neighbours. Letters: B windows, T rows, C channels, M targets, F statistics.
+Scores are computed in padded chunks of two fixed sizes on one thread, so that the bits of a score depend on its window
+alone and never on its neighbours. Letters: B windows (last axis inside), T rows, C channels, M targets, F statistics.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,13 @@ from models.autoencoder import (
     patch_levels,
 )  # fmt: skip
 from models.calibration import Threshold
-from models.explaining import expected_band, joined, patch_attention, strayed
+from models.explaining import expected_band, joined, padded, patch_attention, strayed
 from models.preparation import ChannelSpec, Preparation, Prepared
 from models.scoring import Explanation, ModelIdentity, Score
 
-CHUNK = 128
-"""Windows a pass of the network; always exactly so many, padded when fewer are at hand."""
+CHUNK, SMALL_CHUNK = 256, 32
+"""Windows a pass of the network; always exactly so many, padded when fewer are at hand. The small one is for what a
+quiet poll brings, and taken only where products of both widths round alike (`AttentionScorer.__init__`)."""
 CERTAIN = 1.0
 """A level this many spreads off the expected one has a direction."""
 
@@ -36,16 +37,16 @@ class Ground(NamedTuple):
 
     prepared: Prepared
     subspace: Tensor
-    """(T, B, M) residual of the linear subspace, in spreads."""
+    """(T, M, B) residual of the linear subspace, in spreads."""
     reconstruction: Tensor
-    """(T, B, M) residual of the autoencoder, in spreads."""
+    """(T, M, B) residual of the autoencoder, in spreads."""
     level: Tensor
-    """(P, B, M) level off the expected one, in its spreads."""
+    """(P, M, B) level off the expected one, in its spreads."""
     level_told: Tensor
     expected: Tensor
-    """(P, B, M) expected level, scaled units."""
+    """(P, M, B) expected level, scaled units."""
     level_spread: Tensor
-    """(P, B, M) log spread of the expected level, scaled units."""
+    """(P, M, B) log spread of the expected level, scaled units."""
     lively: Tensor
     lively_told: Tensor
 
@@ -83,20 +84,20 @@ class Detector(nn.Module):
         mean, spread, lively_mean, lively_spread = self.expectation(context)
         off = self.expectation.deviation(prepared.z, mean, spread, lively_mean)
         return Ground(
-            prepared, off - self.subspace(off), off - self.autoencoder(off, mask, context),
+            prepared, self.subspace(off), off - self.autoencoder(off, mask, context),
             (level - mean) * torch.exp(-spread), told, mean, spread,
             (lively - lively_mean) * torch.exp(-lively_spread), lively_told,
         )  # fmt: skip
 
     def log_statistics(self, ground: Ground) -> tuple[Tensor, Tensor]:
-        """(F, B, M) log statistics and where told."""
+        """(F, M, B) log statistics and where told."""
         return self.statistics(  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
             (ground.subspace, ground.reconstruction), ground.prepared.mask,
             ground.level, ground.level_told, ground.lively, ground.lively_told,
         )  # fmt: skip
 
     def calibrated(self, ground: Ground) -> tuple[Tensor, Tensor]:
-        """(F, B, M) statistics in spreads from what is usual in the context, 0 where not told; and (B, M) present."""
+        """(F, M, B) statistics in spreads from what is usual in the context, 0 where not told; and (M, B) present."""
         logs, told = self.log_statistics(ground)
         return self.scale.standardize(logs, told, ground.prepared.context), told[0]
 
@@ -111,9 +112,9 @@ class Detector(nn.Module):
 def combine(u: Tensor, present: Tensor, judgement: Judgement) -> Statistic:
     """Mean over channels for broad faults, the top channel for narrow ones, the evidence for both."""
     energy = torch.exp(torch.clamp(0.5 * (u[1] + u[6]), -3.0, 6.0)) * present  # both residuals, mid horizon
-    fleet = energy.sum(1) / present.sum(1).clamp(min=1)
-    channel = torch.where(present, u, -3.0).amax(0).amax(1)
-    evidence = torch.logsumexp(judgement.logit, 1)
+    fleet = energy.sum(0) / present.sum(0).clamp(min=1)
+    channel = torch.where(present, u.amax(0), -3.0).amax(0)
+    evidence = torch.logsumexp(judgement.logit, 0)
     return Statistic(torch.log(fleet + 1e-3), channel, evidence)
 
 
@@ -131,7 +132,7 @@ class AttentionScorer:
         self.detector = detector.eval().requires_grad_(requires_grad=False).to(self.device)
         self.threshold = threshold
         self._identity = identity
-        self._targets = np.array(detector.preparation.targets)
+        self._small = SMALL_CHUNK if self._rounds_alike() else CHUNK
         self._recent = torch.exp(-torch.arange(detector.rows - 1, -1, -1) * 4 / detector.rows).to(self.device)
 
     @property
@@ -149,19 +150,19 @@ class AttentionScorer:
     def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         """See `models.scoring.Scorer.score`."""
         _check(values, mask, self.window_rows, len(self.detector.channels))
-        parts = [
-            self._chunk(values[i : i + CHUNK], mask[i : i + CHUNK]) for i in range(0, len(values), CHUNK)
-        ]
+        parts = [self._chunk(values[cut], mask[cut]) for cut in self._cuts(len(values))]
         if not parts:
             return _empty(len(self.detector.channels))
+        if len(parts) == 1:
+            return parts[0]
         return Score(*(np.concatenate([getattr(p, name) for p in parts]) for name in Score.__slots__))
 
     @torch.inference_mode()
     def statistics(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(B, 3) what the threshold is fitted on, in the order of `Statistic`."""
         parts = []
-        for i in range(0, len(values), CHUNK):
-            v, m, n = _padded(values[i : i + CHUNK], mask[i : i + CHUNK])
+        for cut in self._cuts(len(values)):
+            v, m, n = self._padded(values[cut], mask[cut])
             _, _, statistic = self.detector(self._prepare(v, m))
             parts.append(torch.stack(statistic, 1)[:n].cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
@@ -172,13 +173,51 @@ class AttentionScorer:
         _check(values, mask, self.window_rows, len(self.detector.channels))
         parts = []
         for i in range(0, len(values), CHUNK):
-            v, m, n = _padded(values[i : i + CHUNK], mask[i : i + CHUNK])
+            v, m, n = padded(values[i : i + CHUNK], mask[i : i + CHUNK], CHUNK)
             prepared = self._prepare(v, m)
             ground, judgement, _ = self.detector(prepared)
             expected, low, high = expected_band(self.detector, prepared, v, m)
             attention = patch_attention(self.detector, ground, judgement)
             parts.append((expected[:n], low[:n], high[:n], attention[:n]))
         return joined(parts, self.window_rows, self.detector.config.patches, len(self.detector.channels))
+
+    def _cuts(self, n: int) -> list[slice]:
+        """Whole chunks, then what is left in small ones where few of them do."""
+        whole = n - n % CHUNK
+        step = self._small if n - whole <= 4 * self._small else CHUNK
+        return [slice(i, i + CHUNK) for i in range(0, whole, CHUNK)] + [
+            slice(i, min(i + step, n)) for i in range(whole, n, step)
+        ]
+
+    def _padded(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+        n = len(values)
+        size = self._small if n <= self._small else CHUNK
+        if n == size and values.flags.writeable and mask.flags.writeable:  # torch refuses to share the others
+            return values, mask, n
+        v = np.zeros((size, *values.shape[1:]), np.float32)
+        m = np.zeros((size, *values.shape[1:]), np.bool_)
+        v[:n], m[:n] = values, mask
+        return v, m, n
+
+    @torch.inference_mode()
+    def _rounds_alike(self) -> bool:
+        """True where a chunk gives a window the bits that a small one gives it; the machine's kernels decide."""
+        rng = np.random.default_rng(0)
+        shape = (CHUNK, self.window_rows, len(self.detector.channels))
+        prep = self.detector.preparation
+        values = np.zeros(shape, np.float32)
+        spread, center = prep.scale.cpu().numpy(), prep.center.cpu().numpy()
+        values[..., prep.targets] = center + spread * rng.normal(0, 3, (*shape[:2], len(prep.targets)))
+        mask = rng.random(shape) < 0.9
+
+        def judged(cut: slice) -> Tensor:
+            _, judgement, statistic = self.detector(self._prepare(values[cut], mask[cut]))
+            return torch.cat((judgement.logit, judgement.attention, torch.stack(statistic)))
+
+        small = [judged(slice(i, i + SMALL_CHUNK)) for i in range(0, CHUNK, SMALL_CHUNK)]
+        return torch.equal(torch.cat(small, 1), judged(slice(0, CHUNK)))
 
     def _prepare(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Prepared:
         prepared: Prepared = self.detector.preparation(
@@ -188,52 +227,40 @@ class AttentionScorer:
 
     @torch.inference_mode()
     def _chunk(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
-        v, m, n = _padded(values, mask)
+        v, m, n = self._padded(values, mask)
         ground, judgement, statistic = self.detector(self._prepare(v, m))
-        share, attention, residual = shares(judgement)
-        observed, expected, direction = self._in_units(ground)
-        deviation, liveliness, off_rows = strayed(ground, self._recent)
-        C = len(self.detector.channels)
-
-        def spread(x: Tensor, fill: float) -> NDArray[np.float32]:
-            full = np.full((n, C), fill, np.float32)
-            full[:, self._targets] = x[:n].cpu().numpy()
-            return full
-
+        planes = (*shares(judgement), *self._in_units(ground), *strayed(ground, self._recent))
+        told = torch.stack(planes)[..., :n].cpu().numpy()  # (9, M, n)
+        full = np.zeros((len(planes), len(self.detector.channels), n), np.float32)
+        full[[3, 4, 6, 7]] = np.nan
+        full[:, self.detector.preparation.targets] = told
+        share, attention, residual, observed, expected, direction, deviation, liveliness, off_rows = (
+            np.ascontiguousarray(part.T) for part in full
+        )
         return Score(
             anomaly=self.threshold.anomaly(torch.stack(statistic, 1)[:n].cpu().numpy()),
-            share=spread(share, 0.0),
-            attention=spread(attention, 0.0),
-            residual=spread(residual, 0.0),
-            observed=spread(observed, np.nan),
-            expected=spread(expected, np.nan),
-            direction=spread(direction, 0.0).astype(np.int8),
-            imputed=np.logical_not(mask.any(1)),
-            deviation=spread(deviation, np.nan),
-            liveliness=spread(liveliness, np.nan),
-            off_rows=spread(off_rows, 0.0).astype(np.int16),
-        )
+            share=share, attention=attention, residual=residual, observed=observed, expected=expected,
+            direction=direction.astype(np.int8),
+            imputed=np.ascontiguousarray(ground.prepared.heard[:, :n].cpu().numpy().T == 0),
+            deviation=deviation, liveliness=liveliness, off_rows=off_rows.astype(np.int16),
+        )  # fmt: skip
 
     def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, M) observed, expected and direction; a counter is told where it stands and where it should."""
-        prep, (z, mask, _, last, span) = self.detector.preparation, ground.prepared
-        weight = mask * self._recent[:, None, None]
-        n = weight.sum(0)
-        rows_a_patch = self.detector.rows // self.detector.config.patches
-        expected_rows = ground.expected.repeat_interleave(rows_a_patch, 0)
+        """(M, B) observed, expected and direction; a counter is told where it stands and where it should."""
+        prep, prepared = self.detector.preparation, ground.prepared
+        P, recent = self.detector.config.patches, self._recent[:, None, None]
+        weight = prepared.mask * recent
+        by_patch = weight.view(P, -1, *weight.shape[1:]).sum(1)
+        n = by_patch.sum(0)
         some = n.clamp(min=1e-9)
-        seen_z, expected_z = (z * weight).sum(0) / some, (expected_rows * weight).sum(0) / some
-        off = (
-            ground.level * ground.level_told * self._recent.view(-1, rows_a_patch).sum(1)[:, None, None]
-        ).sum(0)
-        off = off / (ground.level_told * self._recent.view(-1, rows_a_patch).sum(1)[:, None, None]).sum(
-            0
-        ).clamp(min=1e-9)
-        observed, expected = prep.unscale(seen_z), prep.unscale(expected_z)
+        observed = prep.unscale((prepared.z * weight).sum(0) / some)
+        expected = prep.unscale((ground.expected * by_patch).sum(0) / some)
+        patch_weight = ground.level_told * recent.view(P, -1).sum(1)[:, None, None]
+        off = (ground.level * patch_weight).sum(0) / patch_weight.sum(0).clamp(min=1e-9)
         if prep.counters:
-            slope_off = (observed - expected)[:, prep.counters]
-            observed[:, prep.counters] = last[:, prep.counters]
-            expected[:, prep.counters] = last[:, prep.counters] - slope_off * span[:, prep.counters]
+            c = prep.counter_index
+            slope_off, last = (observed - expected)[c], prepared.last[c]
+            observed[c], expected[c] = last, last - slope_off * prepared.span[c]
         direction = torch.where(off.abs() >= CERTAIN, torch.sign(off), 0.0)
         absent = n <= 0
         return (
@@ -248,16 +275,6 @@ def _check(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, chan
         raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {channels})")
     if mask.shape != values.shape:
         raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
-
-
-def _padded(
-    values: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-    n = len(values)
-    v = np.zeros((CHUNK, *values.shape[1:]), np.float32)
-    m = np.zeros((CHUNK, *values.shape[1:]), np.bool_)
-    v[:n], m[:n] = values, mask
-    return v, m, n
 
 
 def _empty(channels: int) -> Score:

@@ -33,7 +33,7 @@ Parts = tuple[Floats, Floats, Floats, Floats]
 def strayed(ground: "Ground", recent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """How every target strays from what its context lets expect, from the newest to the oldest patch.
 
-    `recent` (T,) are the weights of the rows. Returns, each (B, M): the level's and the liveliness's deviation in
+    `recent` (T,) are the weights of the rows. Returns, each (M, B): the level's and the liveliness's deviation in
     spreads (NaN where not told), and for how many rows up to the window's end the target has been off.
     """
     rows_a_patch = len(recent) // len(ground.level)
@@ -51,7 +51,7 @@ def _mean(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def off_patches(ground: "Ground") -> Tensor:
-    """(B, M) patches from the oldest of the newest unbroken run of patches that are off to the window's end.
+    """(M, B) patches from the oldest of the newest unbroken run of patches that are off to the window's end.
 
     Patches without a reading break no run, nor does a single calm one: noise must not make a drift look younger.
     """
@@ -81,11 +81,13 @@ def expected_band(
     """
     preparation = detector.preparation
     level, spread, lively, _ = detector.expectation(prepared.context)
-    width = WIDE * torch.sqrt(torch.exp(2 * spread) + detector.expectation.restless * torch.exp(2 * lively))
+    width = WIDE * torch.sqrt(
+        torch.exp(2 * spread) + detector.expectation.restless[:, None] * torch.exp(2 * lively)
+    )
     L = detector.rows // detector.config.patches
     edges = []
     for edge in (level, level - width, level + width):
-        rows = preparation.unscale(edge).repeat_interleave(L, 0).transpose(0, 1).cpu().numpy()  # (B, T, M)
+        rows = preparation.unscale(edge).repeat_interleave(L, 0).permute(2, 0, 1).cpu().numpy()  # (B, T, M)
         full = np.full(values.shape, np.nan, np.float32)
         full[..., preparation.targets] = rows
         for m in preparation.counters:
@@ -125,17 +127,25 @@ def patch_attention(detector: "Detector", ground: "Ground", judgement: Judgement
     statistics that the query reads. Settings and states are never asked and get 0.
     """
     P, mask = detector.config.patches, ground.prepared.mask
-    T, B, M = mask.shape
+    T, M, B = mask.shape
     recent = torch.exp(-torch.arange(T - 1, -1, -1, device=mask.device) * 4 / T).view(P, T // P, 1, 1)
-    squares = ((ground.subspace**2 + ground.reconstruction**2) * mask).view(P, -1, B, M)
-    told = mask.view(P, -1, B, M)
+    squares = ((ground.subspace**2 + ground.reconstruction**2) * mask).view(P, -1, M, B)
+    told = mask.view(P, -1, M, B)
     energy = (squares * recent).sum(1) + ground.level**2 * (told * recent).sum(1) + 1e-6 * recent.sum(1)
     when = energy / energy.sum(0, keepdim=True)
-    cells = (when * shares(judgement)[0]).permute(1, 0, 2)  # (B, P, M)
+    cells = (when * shares(judgement)[0]).permute(2, 0, 1)  # (B, P, M)
     full = np.zeros((B, P, len(detector.channels)), np.float32)
     full[..., detector.preparation.targets] = cells.cpu().numpy()
     normal: Floats = full / full.sum((1, 2), keepdims=True)
     return normal
+
+
+def padded(values: Floats, mask: NDArray[np.bool_], size: int) -> tuple[Floats, NDArray[np.bool_], int]:
+    """Copies filled up to `size` windows, and how many there are: bits may depend on how many stand together."""
+    v = np.zeros((size, *values.shape[1:]), np.float32)
+    m = np.zeros((size, *values.shape[1:]), np.bool_)
+    v[: len(values)], m[: len(values)] = values, mask
+    return v, m, len(values)
 
 
 def joined(parts: Sequence[Parts], rows: int, patches: int, channels: int) -> Explanation:

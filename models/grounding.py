@@ -1,6 +1,7 @@
 """Fits the normal-device networks of `models.autoencoder` on windows of fault-free devices."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.autoencoder import patch_levels
+from models.compute import Compute
+from models.descent import ROUND, Descent, drawn, rounds
 from models.detector import Detector
 from models.fleet import Split, draw
 from models.preparation import Prepared
@@ -23,8 +26,7 @@ def prepare(
 
 
 def pick(prepared: Prepared, index: Tensor) -> Prepared:
-    rows, each = (prepared.z, prepared.mask), (prepared.context, prepared.last, prepared.span)
-    return Prepared(*(x[:, index] for x in rows), *(x[index] for x in each))
+    return Prepared(*(x.index_select(-1, index) for x in prepared))
 
 
 def prepare_all(
@@ -35,7 +37,7 @@ def prepare_all(
             prepare(detector, values[i : i + 2048], mask[i : i + 2048], to)
             for i in range(0, len(values), 2048)
         ]
-    return Prepared(*(torch.cat(p, 1 if p[0].ndim == 3 else 0) for p in zip(*parts, strict=True)))
+    return Prepared(*(torch.cat(p, -1) for p in zip(*parts, strict=True)))
 
 
 def expectation_loss(detector: Detector, p: Prepared) -> Tensor:
@@ -53,45 +55,55 @@ def _likelihood(x: Tensor, mean: Tensor, spread: Tensor, told: Tensor) -> Tensor
     return ((2.5 * torch.log1p(u * u / 4) + spread) * told).sum() / told.sum().clamp(min=1)
 
 
-def reconstruction_loss(detector: Detector, p: Prepared, rng: torch.Generator | None) -> Tensor:
+def reconstruction_loss(
+    detector: Detector, p: Prepared, rng: torch.Generator | None, compute: Compute
+) -> Tensor:  # fmt: skip
     """Error of the autoencoder on the deviations `p.z`.
 
-    With `rng`, inputs are hidden from it (whole channels, or the newest part of one), so that it has to know a channel
-    by the others.
+    With `rng`, for a training step, inputs are hidden from it (whole channels, or the newest part of one), so that it
+    has to know a channel by the others, and products have the training's precision.
     """
     z, mask = p.z, p.mask
     if rng is not None:
-        T, B, M = z.shape
-        hidden = torch.rand(B, M, generator=rng, device=z.device) < 0.15
-        begin = torch.rand(B, M, generator=rng, device=z.device) * 1.6 - 0.8
+        T, M, B = z.shape
+        hidden = torch.rand(M, B, generator=rng, device=z.device) < 0.15
+        begin = torch.rand(M, B, generator=rng, device=z.device) * 1.6 - 0.8
         rows = torch.arange(T, device=z.device)[:, None, None] / T
         keep = 1.0 - (hidden & (rows >= begin)).to(z.dtype)
         z, mask = z * keep, mask * keep
-    rebuilt = detector.autoencoder(z, mask, p.context)
-    error = nn.functional.smooth_l1_loss(rebuilt, p.z, reduction="none", beta=1.0)
+    with compute.products() if rng is not None else nullcontext():
+        rebuilt = detector.autoencoder(z, mask, p.context)
+    error = nn.functional.smooth_l1_loss(rebuilt.float(), p.z, reduction="none", beta=1.0)
     return (error * p.mask).sum() / p.mask.sum().clamp(min=1)
 
 
 def learn_normal(
     detector: Detector, split: Split, config: TrainingConfig, rng: np.random.Generator,
-    progress: Callable[[Progress], None], device: torch.device,
+    progress: Callable[[Progress], None], compute: Compute,
 ) -> dict[str, float]:  # fmt: skip
-    values, mask = draw(split.ground, detector.rows, config.windows, config.min_rows, rng)
+    """Fit scaler, expectation, subspace and autoencoder, in this order; every process ends with the same."""
+    device = compute.device
+    values, mask = draw(split.ground, detector.rows, compute.part_of(config.windows), config.min_rows, rng)
     detector.preparation.fit(values, mask)
     detector.to(device)
+    compute.agree(detector)
     learn = prepare_all(detector, values, mask, device)
     del values, mask
-    held_back = draw(split.evidence, detector.rows, config.windows // 5, config.min_rows, rng)
+    held_back = draw(
+        split.evidence, detector.rows, compute.part_of(config.windows // 10), config.min_rows, rng
+    )
     check = prepare_all(detector, *held_back, device)
     lively_told = patch_levels(learn.z, learn.mask, detector.config.patches)[3]
-    detector.expectation.restless.copy_((lively_told.mean((0, 1)) > 0.2).float())
-    fit = _Fit(config, rng, progress, config.expectation_steps + config.steps)
+    detector.expectation.restless.copy_((lively_told.mean((0, 2)) > 0.2).float())
+    compute.agree(detector.expectation)
+    fit = _Fit(config, rng, progress, config.expectation_steps + config.steps, compute)
     expected = fit.run("normal", detector.expectation, lambda p, _: expectation_loss(detector, p), learn, check,
                        config.expectation_steps, 0)  # fmt: skip
     learn, check = _deviations(detector, learn), _deviations(detector, check)
-    components = detector.subspace.fit(learn.z[:, :20_000], detector.config.variance_kept)
-    rebuilt = fit.run("normal", detector.autoencoder, lambda p, r: reconstruction_loss(detector, p, r), learn, check,
-                      config.steps, config.expectation_steps)  # fmt: skip
+    components = compute.leading(detector.subspace.fit(learn.z[..., :20_000], detector.config.variance_kept))
+    compute.agree(detector.subspace)
+    rebuilt = fit.run("normal", detector.autoencoder, lambda p, r: reconstruction_loss(detector, p, r, compute), learn,
+                      check, config.steps, config.expectation_steps)  # fmt: skip
     return {"expectation_loss": expected, "reconstruction_loss": rebuilt, "subspace_components": components}
 
 
@@ -99,10 +111,10 @@ def learn_normal(
 def _deviations(detector: Detector, p: Prepared) -> Prepared:
     """The same windows with deviations from the expectation in place of readings."""
     z = torch.empty_like(p.z)
-    for i in range(0, p.z.shape[1], 2048):
+    for i in range(0, p.z.shape[-1], 2048):
         cut = slice(i, i + 2048)
-        mean, spread, lively, _ = detector.expectation(p.context[cut])
-        z[:, cut] = detector.expectation.deviation(p.z[:, cut].contiguous(), mean, spread, lively)
+        mean, spread, lively, _ = detector.expectation(p.context[:, cut])
+        z[..., cut] = detector.expectation.deviation(p.z[..., cut].contiguous(), mean, spread, lively)
     return p._replace(z=z)
 
 
@@ -116,33 +128,29 @@ class _Fit(NamedTuple):
     rng: np.random.Generator
     progress: Callable[[Progress], None]
     total: int
+    compute: Compute
 
     def run(
         self, name: str, network: nn.Module, loss_of: Loss, learn: Prepared, check: Prepared, steps: int, before: int
     ) -> float:  # fmt: skip
         """Fit `network`, keep its best weights, and answer their held-back loss."""
-        config, n, device = self.config, learn.z.shape[1], learn.z.device
-        parameters = list(network.parameters())
-        optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=1e-3)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps, pct_start=0.1)
-        hide = torch.Generator(device).manual_seed(config.seed)
+        config, compute, n = self.config, self.compute, learn.z.shape[-1]
+        groups = [{"params": list(network.parameters()), "weight_decay": 1e-3}]
+        descent = Descent(groups, config.learning_rate, steps, compute, warm=0.1, clip=1.0)
+        hide = torch.Generator(compute.device).manual_seed(config.seed + 1_000_003 * compute.rank)
         best, best_state, waited = float("inf"), {}, 0
-        for step in range(steps):
-            index = torch.from_numpy(self.rng.integers(n, size=config.batch)).to(device)
-            loss = loss_of(pick(learn, index), hide)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
-            if step % 100 == 99 or step == steps - 1:
-                now = _held_back_loss(loss_of, check)
-                waited = 0 if now < best - 1e-4 else waited + 1
-                if now < best:
-                    best, best_state = now, {k: v.clone() for k, v in network.state_dict().items()}
-                self.progress(Progress(name, before + step + 1, self.total, now))
-                if waited >= config.patience:
-                    break
+        for done, count in rounds(steps):
+            for index in drawn(self.rng, n, (count, compute.part_of(config.batch)), compute.device):
+                descent.step(loss_of(pick(learn, index), hide))
+            now = compute.mean(_held_back_loss(loss_of, check))
+            waited = 0 if now < best - 1e-4 else waited + 1
+            if now < best:
+                best, best_state = now, {k: v.clone() for k, v in network.state_dict().items()}
+            self.progress(Progress(name, before + done + count, self.total, now))
+            if waited >= config.patience:
+                break
+        if not best_state:
+            raise ValueError(f"training diverged: the held-back loss of step {ROUND} is already {now}")
         network.load_state_dict(best_state)
         self.progress(Progress(name, before + steps, self.total, best))
         return best
@@ -150,8 +158,9 @@ class _Fit(NamedTuple):
 
 @torch.no_grad()
 def _held_back_loss(loss_of: Loss, check: Prepared) -> float:
-    n, total = check.z.shape[1], 0.0
+    """Mean over the held-back windows, in full precision; read from the device once."""
+    n, parts = check.z.shape[-1], []
     for i in range(0, n, 1024):
         index = torch.arange(i, min(i + 1024, n), device=check.z.device)
-        total += float(loss_of(pick(check, index), None)) * len(index)
-    return total / n
+        parts.append(loss_of(pick(check, index), None) * len(index))
+    return float(torch.stack(parts).sum()) / n

@@ -13,12 +13,13 @@ class TrainingConfig:
 
     seed: int = 0
     windows: int = 40_000
-    """Windows drawn for the normal-device networks; a fifth of it, held back, decides when to stop."""
+    """Windows drawn for the normal-device networks; a tenth of it, held back, decides when to stop."""
     expectation_steps: int = 4_000
     """Most optimizer steps for what settings and states explain; cheap ones."""
     steps: int = 1_500
     """Most optimizer steps for the autoencoder."""
     batch: int = 128
+    """Windows a step over all processes; what residuals mean is learnt on twice as many."""
     learning_rate: float = 2e-3
     patience: int = 10
     """Stop after so many checks (every 100 steps) without a better held-back loss."""

@@ -5,14 +5,18 @@ their residuals mean (usual size in each context, evidence of a fault) is learnt
 the threshold is calibrated on the third. Shows its progress through a callback; knows no file and no terminal.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.autoencoder import ModelConfig
 from models.calibration import Threshold, fit_threshold
+from models.compute import Compute, ComputeError, computing
 from models.detector import AttentionScorer, Detector
 from models.fleet import Series, Split, as_new, data_digest, draw, split_fleet, windows_of
 from models.grounding import learn_normal
@@ -22,24 +26,29 @@ from models.scoring import ModelIdentity
 from models.teaching import learn_evidence
 
 __all__ = [
-    "Progress", "Series", "Split", "Trained", "TrainingConfig",
-    "calibrate", "draw", "split_fleet", "train", "windows_of",
+    "Compute", "ComputeError", "Progress", "Series", "Split", "Trained", "TrainingConfig",
+    "calibrate", "computing", "draw", "split_fleet", "train", "windows_of",
 ]  # fmt: skip
+
+GPU_CHUNK = 4096
+"""Windows a pass while calibrating on a GPU; on the CPU the scorer's own chunks are the fastest."""
 
 
 class Trained(NamedTuple):
-    """What `train` gives."""
+    """What `train` gives, the same in every process."""
 
     scorer: AttentionScorer
     metrics: dict[str, float]
     data_digest: str
     """SHA-256 over the training arrays, hex."""
+    computed: dict[str, Any]
+    """Where it was trained, and in how many seconds which part."""
 
 
 def train(
     name: str, version: str, channels: Sequence[ChannelSpec], rows: int, stride: int, row_s: float,
     series: Sequence[Series], config: TrainingConfig | None = None, model: ModelConfig | None = None,
-    progress: Callable[[Progress], None] = lambda _: None, device: torch.device | None = None,
+    progress: Callable[[Progress], None] = lambda _: None, compute: Compute | None = None,
 ) -> Trained:  # fmt: skip
     """Train one device type's scorer on fault-free series.
 
@@ -48,27 +57,52 @@ def train(
         channels: in the order of the last axis of the series.
         rows, stride, row_s: of a window, between windows, seconds a row.
         progress: called often, from this thread.
-        device: where to train; the scorer returned stays there.
+        compute: where to train, and with which other processes; the scorer returned stays there.
 
     Raises:
         ValueError: too little data for a window in one of the three parts.
+        ComputeError: the processes were given different recordings, or one of them has failed.
     """
-    config, model, device = config or TrainingConfig(), model or ModelConfig(), device or torch.device("cpu")
+    config, model, compute = config or TrainingConfig(), model or ModelConfig(), compute or Compute()
     torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
+    rng, clock = compute.random(config.seed), _Clock()
+    digest = _same(data_digest(series), compute)
     split = split_fleet(series, rows, config.seed)
     detector = Detector(channels, rows, model)
-    metrics = learn_normal(detector, split, config, rng, progress, device)
-    metrics |= learn_evidence(detector, split, config, rng, progress, device)
+    with clock.part("normal"):
+        metrics = learn_normal(detector, split, config, rng, progress, compute)
+    with clock.part("evidence"):
+        metrics |= learn_evidence(detector, split, config, rng, progress, compute)
     detector.eval()
-    scorer = AttentionScorer(detector, _NO_THRESHOLD, ModelIdentity(name, version, ""), device)
-    threshold = calibrate(scorer, split.calibration, stride, row_s, config, progress)
+    scorer = AttentionScorer(detector, _NO_THRESHOLD, ModelIdentity(name, version, ""), compute.device)
+    with clock.part("threshold"):
+        threshold = calibrate(scorer, split.calibration, stride, row_s, config, progress, compute)
     metrics |= {"alarms_a_device_day_seen": threshold.rate_seen, "device_days": threshold.device_days}
     return Trained(
-        AttentionScorer(detector, threshold, ModelIdentity(name, version, ""), device),
+        AttentionScorer(detector, threshold, ModelIdentity(name, version, ""), compute.device),
         metrics,
-        data_digest(series),
+        digest,
+        compute.told() | {"seconds": clock.seconds},
     )
+
+
+class _Clock:
+    """Seconds of each part, by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - begun, 2)
+
+
+def _same(digest: str, compute: Compute) -> str:
+    if len(set(compute.gather([digest]))) > 1:
+        raise ComputeError("the processes read different recordings; give every one of them the same")
+    return digest
 
 
 _NO_THRESHOLD = Threshold((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.0, 0.0, 0.0)
@@ -76,12 +110,41 @@ _NO_THRESHOLD = Threshold((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.0, 0.0, 0.0)
 
 def calibrate(
     scorer: AttentionScorer, series: Sequence[Series], stride: int, row_s: float, config: TrainingConfig,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[Progress], None] = lambda _: None, compute: Compute | None = None,
 ) -> Threshold:  # fmt: skip
-    """Threshold of a scorer on held-back fault-free devices, each seen window by window as in service."""
-    statistics, rows = [], scorer.window_rows
-    for i, s in enumerate(series):
-        if len(s.values) >= rows:
-            statistics.append(scorer.statistics(*windows_of(as_new(s, rows, config.min_rows), rows, stride)))
-        progress(Progress("threshold", i + 1, len(series), 0.0))
-    return fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
+    """Threshold of a scorer on held-back fault-free devices, each seen window by window as in service.
+
+    Every process scores its part of the devices, and all of them fit the same threshold on the whole.
+    """
+    compute, rows = compute or Compute(), scorer.window_rows
+    mine = [s for s in series if len(s.values) >= rows][compute.rank :: compute.world]
+    windows = (windows_of(as_new(s, rows, config.min_rows), rows, stride) for s in mine)
+    statistics = []
+    for found in _statistics(scorer, windows):
+        statistics.append(found)
+        progress(Progress("threshold", len(statistics), len(mine), 0.0))
+    return fit_threshold(compute.gather(statistics), 86_400 / (row_s * stride), config.budget, config.rule)
+
+
+Windows = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
+
+def _statistics(scorer: AttentionScorer, devices: Iterable[Windows]) -> Iterator[NDArray[np.float32]]:
+    """(N, 3) statistics of each device's windows; on a GPU in large passes, which cost it as much as small ones."""
+    for values, mask in devices:
+        if scorer.device.type == "cpu":
+            yield scorer.statistics(values, mask)
+        else:
+            cuts = [slice(i, i + GPU_CHUNK) for i in range(0, len(values), GPU_CHUNK)]
+            yield np.concatenate([_pass(scorer, values[cut], mask[cut]) for cut in cuts])
+
+
+@torch.inference_mode()
+def _pass(
+    scorer: AttentionScorer, values: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    detector, device = scorer.detector, scorer.device
+    v, m = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in (values, mask))
+    _, _, statistic = detector(detector.preparation(v, m))
+    read: NDArray[np.float32] = torch.stack(statistic, 1).cpu().numpy()
+    return read

@@ -33,6 +33,21 @@ ReportFile = Annotated[
     Path | None, typer.Option("--json", help="Write the report to this file as JSON.", metavar="FILE")
 ]
 
+TrainDevice = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+TrainPrecision = Annotated[
+    str,
+    typer.Option(
+        "--precision", help="Of training's products: auto (bfloat16 on a GPU), float32 or bfloat16."
+    ),
+]
+TrainWindows = Annotated[
+    int | None,
+    typer.Option("--windows", help="Windows drawn for each half; by default 40 000 and 80 000.", min=100),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch", help="Windows a step; by default 128, on a GPU 512.", min=8)
+]
+
 
 def main() -> None:
     """Entry point of the `attendant` command."""
@@ -129,9 +144,7 @@ def demo(
 
 @app.command()
 def simulate(
-    device_type: Annotated[
-        str, typer.Option("--type", help="Device type: infusion-pump, icu-ventilator, haemodialysis.")
-    ],
+    device_type: Annotated[str, typer.Option("--type", help="Device type; `list` shows them.")],
     devices: Annotated[int, typer.Option(help="How many devices.", min=1)] = 1,
     hours: Annotated[float, typer.Option(help="Device hours of each.", min=0.01)] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed, same telemetry.")] = 0,
@@ -150,8 +163,12 @@ def simulate(
     speed: Annotated[float, typer.Option(help="Device seconds a second, for --kafka.", min=0.01)] = 1.0,
 ) -> None:
     """Simulated devices with faults and harmless look-alikes: as recordings, or live into Kafka."""
-    from monitor.simulating import SimulateError, SimulateOptions, simulate_to_folder, simulate_to_kafka
+    from monitor.simulated import SimulateError, SimulateOptions, device_types
+    from monitor.simulating import simulate_to_folder, simulate_to_kafka
 
+    if device_type == "list":
+        typer.echo("\n".join(device_types()))
+        return
     options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity, lookalikes)
     if (out is None) == (kafka is None) and fault != ["list"]:
         fail("give either --out DIR or --kafka HOST:PORT")
@@ -183,7 +200,8 @@ def replay(
     ] = None,
 ) -> None:
     """Play recordings through Kafka, each as a device of its own."""
-    from monitor.simulating import SimulateError, replay_to_kafka
+    from monitor.simulated import SimulateError
+    from monitor.simulating import replay_to_kafka
 
     try:
         replay_to_kafka(files, kafka, topic=topic, device_type=device_type, speed=speed, rate_hz=rate)
@@ -280,27 +298,60 @@ def train(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    batch: BatchSize = None,
+    windows: TrainWindows = None,
+    device: TrainDevice = "auto",
+    precision: TrainPrecision = "auto",
     as_json: JsonOut = False,
 ) -> None:
-    """Fit a model to recordings of healthy devices and write its artifact."""
-    from monitor.workshop import WorkshopError, train_command
+    """Fit a model to recordings of healthy devices and write its artifact; under `torchrun` all processes share it."""
+    from monitor.workshop import TrainOptions, WorkshopError, train_command
 
+    options = TrainOptions(seed, budget, steps, batch, windows, device, precision)
     try:
-        outcome = train_command(
-            recordings,
-            device_type,
-            out,
-            profile_folders=profiles or [],
-            seed=seed,
-            budget=budget,
-            steps=steps,
-            device=device,
-        )
+        outcome = train_command(recordings, device_type, out, options, profile_folders=profiles or [])
     except WorkshopError as error:
         fail(str(error))
-    if as_json:
+    if as_json and outcome:
         typer.echo(json.dumps(outcome, indent=2))
+
+
+@app.command()
+def zoo(
+    out: Annotated[Path, typer.Option(help="Folder for the artifacts, one folder a type.", metavar="DIR")],
+    types: Annotated[
+        str, typer.Option(help="Device types, comma separated, or `all` that are simulated.")
+    ] = "all",
+    devices: Annotated[int, typer.Option(help="Simulated devices of each type.", min=4)] = 384,
+    hours: Annotated[
+        float | None,
+        typer.Option(help="Device hours of each; by default what the type's grid needs.", min=0.1),
+    ] = None,
+    lookalikes: Annotated[float, typer.Option(help="Harmless events, times as often as usual.", min=0)] = 3.0,
+    fleet_seed: Annotated[int, typer.Option(help="Seed of the simulated fleets.", min=0)] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the trainings.", min=0)] = 0,
+    steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
+    batch: BatchSize = None,
+    windows: TrainWindows = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Types at the same time; by default one a core.", min=1)
+    ] = None,
+    device: TrainDevice = "auto",
+    precision: TrainPrecision = "auto",
+    report: ReportFile = None,
+) -> None:
+    """Simulate the training fleets and train the models of all device types, several at the same time."""
+    from monitor.workshop import TrainOptions
+    from monitor.zoo import ZooError, ZooOptions, make_zoo
+
+    training = TrainOptions(seed, None, steps, batch, windows, device, precision)
+    options = ZooOptions(types, out, devices, hours, lookalikes, fleet_seed, jobs, training)
+    try:
+        made = make_zoo(options)
+    except ZooError as error:
+        fail(str(error), *error.details, code=1)
+    if report is not None:
+        report.write_text(json.dumps(made, indent=2) + "\n", "utf-8")
 
 
 @app.command()
@@ -327,12 +378,20 @@ def evaluate(
 def bench(
     samples: Annotated[int, typer.Option(help="Samples of the throughput part.", min=1000)] = 400_000,
     devices: Annotated[int, typer.Option(help="Devices they come from.", min=1)] = 200,
+    scorer: Annotated[
+        bool, typer.Option("--scorer", help="Only the scorer: no broker, one thread, 12 channels, 64 rows.")
+    ] = False,
     report: ReportFile = None,
 ) -> None:
     """Measure the road from a real broker to the score on this machine."""
-    from monitor.benchmark import run_benchmark
+    if scorer:
+        from monitor.scorerbench import run_scorer_benchmark
 
-    figures = run_benchmark(samples=samples, devices=devices)
+        figures = run_scorer_benchmark()
+    else:
+        from monitor.benchmark import run_benchmark
+
+        figures = run_benchmark(samples=samples, devices=devices)
     if report is not None:
         report.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
 

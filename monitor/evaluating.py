@@ -242,9 +242,9 @@ def _ours(case: _Case, seed: int, config: "GenericConfig | None", bar: _Bar) -> 
         lambda step: bar.tell(f"{case.name}, seed {seed}: {step.step} {step.done}/{step.total}"),
     )  # fmt: skip
     told = model.score(case.test.values)
-    yield _Scored(OURS, told.share, told.anomaly, told.anomaly >= 1.0, told.anomaly, time.monotonic() - begun)
+    yield _Scored(OURS, told.share, told.anomaly, told.alarming, told.weight, time.monotonic() - begun)
     if case.causes:
-        yield _Scored(f"{OURS}_attention", told.attention, weight=told.anomaly)
+        yield _Scored(f"{OURS}_attention", told.attention, weight=told.weight)
         yield _Scored(f"{OURS}_residual", told.residual, weight=told.anomaly)
 
 

@@ -3,7 +3,8 @@
 Rows are put on the profile's grid exactly as the service does it, so that the model learns what it will see.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.artifacts import ArtifactError, Manifest, save_artifact
-from models.loading import choose_device
 from models.preparation import ChannelSpec
+from models.training import Compute, Series, Trained, TrainingConfig, computing, train
 from models.training import Progress as Step
-from models.training import Series, Trained, TrainingConfig, train
 from monitor.rhythms import RhythmError, cyclic_channel, train_rhythm
 from streams.alignment import to_grid
 from streams.devices import DeviceProfile, ProfileError, load_profiles
@@ -42,35 +42,76 @@ class WorkshopError(Exception):
     """Recordings, a profile or a model that training cannot use; one readable line."""
 
 
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How to train, as on the command line; None leaves it to the defaults."""
+
+    seed: int = 0
+    budget: float | None = None
+    """False alarms a device-day."""
+    steps: int | None = None
+    batch: int | None = None
+    """Windows a step over all processes; the default suits the kind of device."""
+    windows: int | None = None
+    """Windows drawn for each half of the training."""
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    version: str = DEFAULT_VERSION
+
+    def config(self, profile: DeviceProfile, compute: Compute) -> TrainingConfig:
+        """The defaults, with what was asked for."""
+        defaults = TrainingConfig()
+        return TrainingConfig(
+            seed=self.seed,
+            budget=defaults.budget if self.budget is None else self.budget,
+            steps=self.steps or defaults.steps,
+            expectation_steps=min(self.steps or defaults.expectation_steps, defaults.expectation_steps),
+            evidence_steps=self.steps or defaults.evidence_steps,
+            batch=self.batch or compute.batch,
+            windows=self.windows or defaults.windows,
+            evidence_windows=self.windows or defaults.evidence_windows,
+            min_rows=profile.min_rows,
+        )
+
+
 def train_command(
     paths: Sequence[Path],
     device_type: str,
     out: Path,
+    options: TrainOptions | None = None,
     *,
     profile_folders: Sequence[Path] = (),
-    seed: int = 0,
-    budget: float | None = None,
-    steps: int | None = None,
-    device: str = "auto",
-    version: str = DEFAULT_VERSION,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train, write the artifact into `out`, and answer with what the manifest says.
 
+    Started by `torchrun`, its processes train one model together; the first one writes, tells and answers, the others
+    answer with nothing.
+
     Raises:
         WorkshopError: with what is wrong and how to mend it.
     """
+    options = options or TrainOptions()
     try:
         profile = _profile(device_type, profile_folders)
-        recordings = [read_recording(file) for file in find_recordings(paths)]
-        console = console or Console(stderr=True)
-        console.print(f"{len(recordings)} recordings of {profile.title}; training on {choose_device(device)}")
-        maker = _train_cycles if cyclic_channel(profile) else _train_levels
-        manifest = maker(recordings, profile, out, seed, budget, steps, device, version, console)
+        with computing(options.device, options.precision, options.threads) as compute:
+            console = console or Console(stderr=True, quiet=not compute.leads)
+            recordings = [read_recording(file) for file in find_recordings(paths)]
+            console.print(f"{len(recordings)} recordings of {profile.title}; training on {_where(compute)}")
+            maker = _train_cycles if cyclic_channel(profile) else _train_levels
+            manifest = maker(recordings, profile, out, options, compute, console)
     except (ArtifactError, ProfileError, RecordingError, RhythmError, ValueError) as error:
         raise WorkshopError(str(error)) from None
+    if not compute.leads:
+        return {}
     console.print(f"written to {out} (weights {manifest.weights_digest[:12]}…)", highlight=False)
     return {"out": str(out), "digest": manifest.weights_digest, "metrics": manifest.metrics}
+
+
+def _where(compute: Compute) -> str:
+    several = f", {compute.world} processes" if compute.world > 1 else ""
+    return f"{compute.device} in {compute.precision}{several}"
 
 
 def _profile(device_type: str, folders: Sequence[Path]) -> DeviceProfile:
@@ -112,46 +153,53 @@ def _train_levels(
     recordings: Sequence[Recording],
     profile: DeviceProfile,
     out: Path,
-    seed: int,
-    budget: float | None,
-    steps: int | None,
-    device: str,
-    version: str,
+    options: TrainOptions,
+    compute: Compute,
     console: Console,
 ) -> Manifest:
     series = [series_of(recording, profile) for recording in recordings]
-    config = training_config(profile, seed, budget, steps)
     with Progress(*COLUMNS, console=console, transient=True) as progress:
-        trained = train(
-            profile.type,
-            version,
-            channel_specs(profile),
-            profile.window_rows,
-            profile.stride_rows,
-            profile.grid_ms / 1000,
-            series,
-            config,
-            progress=_shown(progress),
-            device=choose_device(device),
-        )
-    return save(trained, profile, config, out)
+        return train_series(series, profile, out, options, compute, _shown(progress))
 
 
-def training_config(
-    profile: DeviceProfile, seed: int, budget: float | None = None, steps: int | None = None
-) -> TrainingConfig:
-    """The defaults, with what the command line says."""
-    defaults = TrainingConfig()
-    return TrainingConfig(
-        seed=seed,
-        budget=defaults.budget if budget is None else budget,
-        steps=steps or defaults.steps,
-        evidence_steps=steps or defaults.evidence_steps,
-        min_rows=profile.min_rows,
+def train_series(
+    series: Sequence[Series],
+    profile: DeviceProfile,
+    out: Path,
+    options: TrainOptions,
+    compute: Compute,
+    progress: Callable[[Step], None],
+    told: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """Train on healthy series and write the artifact, `told` with the rest of the training into its manifest.
+
+    Raises:
+        ValueError: too little data, or (`ComputeError`) another process has failed.
+        ArtifactError: the artifact cannot be written.
+    """
+    config = options.config(profile, compute)
+    trained = train(
+        profile.type,
+        options.version,
+        channel_specs(profile),
+        profile.window_rows,
+        profile.stride_rows,
+        profile.grid_ms / 1000,
+        series,
+        config,
+        progress=progress,
+        compute=compute,
     )
+    return compute.once(lambda: save(trained, profile, config, out, told))
 
 
-def save(trained: Trained, profile: DeviceProfile, config: TrainingConfig, out: Path) -> Manifest:
+def save(
+    trained: Trained,
+    profile: DeviceProfile,
+    config: TrainingConfig,
+    out: Path,
+    told: Mapping[str, Any] | None = None,
+) -> Manifest:
     """Write the artifact of a trained scorer."""
     return save_artifact(
         out,
@@ -162,9 +210,15 @@ def save(trained: Trained, profile: DeviceProfile, config: TrainingConfig, out: 
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         training={
             "seed": config.seed,
+            "expectation_steps": config.expectation_steps,
             "steps": config.steps,
+            "evidence_steps": config.evidence_steps,
+            "batch": config.batch,
             "windows": config.windows,
+            "evidence_windows": config.evidence_windows,
             "budget": config.budget,
+            **trained.computed,
+            **(told or {}),
         },
         metrics=trained.metrics,
         data_digest=trained.data_digest,
@@ -186,21 +240,23 @@ def _train_cycles(
     recordings: Sequence[Recording],
     profile: DeviceProfile,
     out: Path,
-    seed: int,
-    budget: float | None,  # noqa: ARG001 - a rhythm is calibrated on cycles, not on device-days
-    steps: int | None,  # noqa: ARG001 - its length follows from the cycles
-    device: str,
-    version: str,
+    options: TrainOptions,
+    compute: Compute,
     console: Console,
 ) -> Manifest:
+    """A rhythm is calibrated on cycles and learnt in as many steps as they need: only the seed is asked for."""
+    if compute.world > 1:
+        raise WorkshopError(
+            f"the rhythm of {profile.type} is learnt by one process; train it without torchrun"
+        )
     with console.status("learning the rhythm") as status:
         return train_rhythm(
             [(recording.series, recording) for recording in recordings],
             profile,
             out,
-            seed=seed,
-            version=version,
+            seed=options.seed,
+            version=options.version,
             now=datetime.now(UTC),
-            device=device,
+            device=options.device,
             progress=status.update,
         )

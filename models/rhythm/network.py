@@ -56,7 +56,8 @@ class RhythmNetwork(nn.Module):
         B = len(x)
         z = torch.where(mask, (x - self.center) / self.scale, 0.0).view(B, self.P, self.L)
         told = mask.view(B, self.P, self.L).to(z.dtype)
-        h = self.norm(self.over_time(self.embed(torch.cat((z, told), -1)) + self.position))  # (B, P, d)
+        tokens = self.embed(torch.cat((z, told), -1)) + self.position
+        h = self.norm(self.over_time(tokens.permute(1, 2, 0).contiguous()).permute(2, 0, 1))  # (B, P, d)
         healthy = self.decode(h).view(B, -1) * self.scale + self.center
         there = told.amax(-1, keepdim=True)  # (B, P, 1)
         mean = (h * there).sum(1) / there.sum(1).clamp(min=1.0)

@@ -9,12 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.devices import DeviceProfile, load_profiles
+from streams.simulation.anaesthesia import AnaesthesiaMachine
 from streams.simulation.catalogue import FaultSpec, LookalikeSpec, Onset
+from streams.simulation.ct import CtScanner
+from streams.simulation.defibrillator import Defibrillator
 from streams.simulation.dialysis import Haemodialysis
+from streams.simulation.incubator import InfantIncubator
 from streams.simulation.machine import Event, Injected, Machine, Play, Run
+from streams.simulation.mri import MriScanner
 from streams.simulation.noise import Array, Noise
+from streams.simulation.patient_monitor import PatientMonitor
 from streams.simulation.plan import FaultPlan, LookalikePlan, Plan
 from streams.simulation.pump import InfusionPump
+from streams.simulation.steriliser import SteamSteriliser
 from streams.simulation.truth import FaultTruth, LookalikeTruth, Truth, effects, mode_changes, ranked
 from streams.simulation.ventilator import IcuVentilator
 
@@ -22,7 +29,19 @@ SECOND_MS = 1000
 STEP_ONSET_S = 20.0
 """A fault that comes at once is there in full after no longer than this."""
 MACHINES: Mapping[str, Machine[Any]] = {
-    machine.device_type: machine for machine in (InfusionPump(), IcuVentilator(), Haemodialysis())
+    machine.device_type: machine
+    for machine in (
+        InfusionPump(),
+        IcuVentilator(),
+        AnaesthesiaMachine(),
+        Haemodialysis(),
+        PatientMonitor(),
+        MriScanner(),
+        CtScanner(),
+        SteamSteriliser(),
+        InfantIncubator(),
+        Defibrillator(),
+    )
 }
 DEVICE_TYPES = tuple(MACHINES)
 

@@ -18,8 +18,6 @@ from streams.simulation.catalogue import FaultSpec, LookalikeSpec
 from streams.simulation.noise import Array, Noise
 from streams.simulation.plan import Plan
 
-ALARM_REPEAT_S = 600
-"""The same alarm is not raised again for this long: staff has seen it."""
 MOST_ALARMS = 12
 
 
@@ -102,6 +100,8 @@ class Machine(ABC, Generic[W]):
     """Usual interruptions of treatment: sequences of (mode, shortest, longest duration in seconds)."""
     pauses_per_day: ClassVar[float] = 8.0
     """How often the operator interrupts treatment, apart from the interruptions themselves."""
+    alarm_repeat_s: ClassVar[int] = 600
+    """The same alarm is not raised again for this long: staff has seen it."""
     faults: ClassVar[Mapping[str, FaultSpec]]
     lookalikes: ClassVar[Mapping[str, LookalikeSpec]]
     resolution: ClassVar[Mapping[str, float]]
@@ -165,7 +165,7 @@ class Machine(ABC, Generic[W]):
                 break
             step, alarm = first
             raised.append(first)
-            quiet[alarm] = step + max(1, ALARM_REPEAT_S // self.step_s)
+            quiet[alarm] = step + max(1, self.alarm_repeat_s // self.step_s)
             if self.respond(world, alarm, step):
                 channels = self.solve(world)
         return Play(channels, world.mode, self.ticks(world, channels), sorted(raised), world.cleared)

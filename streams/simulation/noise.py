@@ -98,3 +98,13 @@ def bursts(
     """(n,) exponentially decaying bursts at Poisson times, one in `every_s` on average, sizes ~ Exp(`size`)."""
     hits = (rng.random(n) < step_s / every_s) * rng.exponential(1.0, n) * size
     return np.asarray(lfilter([1.0], [1.0, -np.exp(-step_s / decay_s)], hits))
+
+
+def follow(target: Array, tau_s: Array) -> Array:
+    """(n,) first-order approach to `target` with a time constant that changes; begun settled, exact at 1 Hz."""
+    level = float(target[0])
+    course = []
+    for goal, kept in zip(target.tolist(), np.exp(-1.0 / tau_s).tolist(), strict=True):
+        level = goal + (level - goal) * kept
+        course.append(level)
+    return np.asarray(course)

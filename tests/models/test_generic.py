@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.generic import MIN_ROWS, SHORTEST, GenericConfig, GenericModel, TooShortError, fit_generic
+from models.generic import (
+    MIN_ROWS,
+    SHORTEST,
+    GenericConfig,
+    GenericModel,
+    TooShortError,
+    fit_generic,
+    hysteresis,
+)
 from models.peers import peer_scores
-from tests.models.conftest import TINY_MODEL
 
-QUICK = GenericConfig(most_windows=500, steps=60, evidence_steps=90, batch=32, model=TINY_MODEL)
+QUICK = GenericConfig(practice_rows=150)
 Rows = NDArray[np.float32]
-# Training beside other work can take minutes.
-pytestmark = pytest.mark.timeout(600)
 
 
 def rows(seed: int, n: int) -> Rows:
@@ -70,10 +75,49 @@ def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel
 
 def test_the_same_seed_gives_the_same_scores_and_one_channel_is_enough() -> None:
     train, test = rows(4, 300)[:, :1], rows(5, 80)[:, :1]
-    tiny = GenericConfig(most_windows=200, steps=60, evidence_steps=90, batch=8, model=TINY_MODEL)
-    one, two = (fit_generic(["a"], train, 1.0, 7, tiny).score(test) for _ in range(2))
+    one, two = (fit_generic(["a"], train, 1.0, 7, QUICK).score(test) for _ in range(2))
     np.testing.assert_array_equal(one.anomaly, two.anomaly)
     np.testing.assert_array_equal(one.share, np.ones((80, 1), np.float32))
+
+
+def test_the_attention_taught_on_injected_faults_points_at_the_channel(fitted: GenericModel) -> None:
+    test = rows(6, 300)
+    test[200:240, 0] -= 4
+    told = fitted.score(test)
+    assert told.attention[205:240].mean(0).argmax() == 0
+    np.testing.assert_allclose(told.attention.sum(1), 1.0, atol=1e-5)
+    assert told.weight[205:240].min() > np.median(told.weight[20:200])
+
+
+def test_an_episode_opens_high_and_holds_low() -> None:
+    anomaly = np.array([0.8, 0.9, 1.0, 0.8, 0.7, 0.6, 0.8, 1.2, 0.1])
+    opened = hysteresis(anomaly, 1.0, 0.7)
+    assert opened.tolist() == [False, False, True, True, True, False, False, True, False]
+
+
+def test_slow_drift_fades_from_the_score_and_an_incident_does_not(fitted: GenericModel) -> None:
+    drift, incident = rows(7, 3000), rows(7, 3000)
+    drift[:, 2] *= np.linspace(1.0, 2.0, 3000)
+    incident[2500:2560, 1] += 9
+    faded, kept = fitted.score(drift), fitted.score(incident)
+    with_drift, _ = faded.ablations["without_adaptation"]
+    assert np.median(faded.anomaly[2500:]) < 0.9 * np.median(with_drift[2500:])
+    assert (faded.anomaly >= with_drift / 2 - 1e-9).all(), "relief is bounded"
+    assert kept.alarming[2505:2560].all()
+
+
+def test_a_channel_without_any_reading_is_no_cause(fitted: GenericModel) -> None:
+    test = rows(8, 200)
+    test[:, 3] = np.nan
+    test[100:150, 1] += 9
+    told = fitted.score(test)
+    assert np.isfinite(told.anomaly).all()
+    assert told.share[110:150].mean(0).argmax() == 1
+
+
+def test_as_many_names_as_columns_are_needed() -> None:
+    with pytest.raises(ValueError, match="2 channel names for 4 columns"):
+        fit_generic(["a", "b"], rows(0, 600), 1.0, 0, QUICK)
 
 
 def test_too_few_training_rows_are_refused_with_the_number() -> None:

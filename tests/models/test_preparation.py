@@ -24,7 +24,7 @@ def prepared(
 def test_the_scaler_comes_back_to_units() -> None:
     values = np.random.default_rng(0).normal(40, 7, (50, T, 2)).astype(np.float32)
     preparation, z, _ = prepared([ChannelSpec("a"), ChannelSpec("b")], values)
-    np.testing.assert_allclose(preparation.unscale(z).transpose(0, 1).numpy(), values, rtol=1e-4)
+    np.testing.assert_allclose(preparation.unscale(z).permute(2, 0, 1).numpy(), values, rtol=1e-4)
 
 
 def test_a_gap_is_masked_and_carries_the_last_reading_as_input() -> None:
@@ -45,15 +45,15 @@ def test_a_counter_is_read_by_its_slope_whatever_its_level_and_rate(every: int) 
     preparation, z, mask = prepared([ChannelSpec("volume", "counter")], values)
     last = T - 1 - (T - 1) % every
     assert (mask[last] == 1).all()
-    np.testing.assert_allclose(preparation.unscale(z)[last].numpy(), slope, rtol=2e-3)
+    np.testing.assert_allclose(preparation.unscale(z)[last].numpy(), slope.T, rtol=2e-3)
 
 
 def test_a_reset_of_a_counter_is_no_reading() -> None:
     level = np.cumsum(np.full((40, T), 2.0), 1)
     level[7, 16:] -= level[7, 16]
     _, z, mask = prepared([ChannelSpec("volume", "counter")], level.astype(np.float32)[..., None])
-    assert mask[16:20, 7].sum() == 0
-    assert z[:, 7][mask[:, 7] > 0].abs().max() < 1.0
+    assert mask[16:20, :, 7].sum() == 0
+    assert z[..., 7][mask[..., 7] > 0].abs().max() < 1.0
 
 
 def test_settings_and_states_are_context_and_never_targets() -> None:
@@ -71,14 +71,14 @@ def test_settings_and_states_are_context_and_never_targets() -> None:
         preparation(torch.from_numpy(x.astype(np.float32)), torch.ones(x.shape, dtype=torch.bool)).context
         for x in (values, other)
     )
-    assert one.shape == (30, preparation.context_width)
+    assert one.shape == (preparation.context_width, 30)
     assert not torch.equal(one, two)
 
 
 def test_filling_goes_forward_then_back_and_never_invents() -> None:
     x = torch.tensor([0.0, 5.0, 0.0, 7.0, 0.0])[:, None, None]
-    seen = torch.tensor([False, True, False, True, False])[:, None, None]
-    assert fill_forward(x, seen)[0].flatten().tolist() == [0, 5, 5, 7, 7]
+    seen = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0])[:, None, None]
+    assert fill_forward(x, seen).flatten().tolist() == [0, 5, 5, 7, 7]
     assert fill_both(x, seen).flatten().tolist() == [5, 5, 5, 7, 7]
     assert fill_both(x, torch.zeros_like(seen)).abs().sum() == 0
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from streams.simulation import DEVICE_TYPES
+
 ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
 COMMANDS = (
     "run",
@@ -13,6 +15,7 @@ COMMANDS = (
     "simulate",
     "replay",
     "train",
+    "zoo",
     "evaluate",
     "bench",
     "check-config",
@@ -60,6 +63,13 @@ def test_the_catalogue_of_faults_is_listed() -> None:
     assert done.returncode == 0, done.stderr
     assert "downstream_occlusion" in done.stdout
     assert "look-alike" in done.stdout
+
+
+def test_the_simulated_device_types_can_be_listed() -> None:
+    done = attendant("simulate", "--type", "list")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(DEVICE_TYPES)
+    assert "Patient monitor" in done.stdout
 
 
 def test_simulated_recordings_come_with_their_truth(tmp_path: Path) -> None:

@@ -15,9 +15,8 @@ from models.evaluation import CAUSES, DETECTION
 from models.generic import GenericConfig
 from monitor.evaluating import EvaluateError, evaluate_command
 from monitor.scoreboard import averages, comparisons, show
-from tests.models.conftest import TINY_MODEL
 
-QUICK = GenericConfig(most_windows=300, steps=60, evidence_steps=90, batch=32, model=TINY_MODEL)
+QUICK = GenericConfig(practice_rows=150)
 CHANNELS = ("flow", "pressure", "current")
 # Each trains a few tiny models, which is seconds alone but minutes beside other work.
 pytestmark = pytest.mark.timeout(600)

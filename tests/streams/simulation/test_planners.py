@@ -12,6 +12,7 @@ from streams.simulation import (
     random_plan,
     simulate,
 )
+from streams.simulation.device import machine_of
 from streams.simulation.planners import DEMO_TYPES
 from tests.streams.simulation.worlds import START_MS
 
@@ -77,21 +78,25 @@ def test_a_fleet_that_cannot_be_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", DEVICE_TYPES)
 def test_a_random_day_has_no_fault_and_about_the_usual_number_of_lookalikes(kind: str) -> None:
-    plans = [random_plan(kind, np.random.default_rng(seed), 24 * HOUR) for seed in range(20)]
-    usual = sum(spec.per_day for spec in lookalike_specs(kind).values())
+    days = max(1.0, machine_of(kind).step_s / 60.0)  # of a device that lives in hours, some weeks
+    plans = [random_plan(kind, np.random.default_rng(seed), days * 24 * HOUR) for seed in range(20)]
+    usual = days * sum(spec.per_day for spec in lookalike_specs(kind).values())
     mean = np.mean([len(plan.lookalikes) for plan in plans])
     assert 0.5 * usual < mean < 1.1 * usual
     assert all(plan.faults == () for plan in plans)
     assert any(plan.modes for plan in plans)
-    simulation = simulate(kind, "A", 1, START_MS, 6 * HOUR, plans[0])
+    plan = next(plan for plan in plans if plan.modes)
+    until = plan.modes[0].at_s + 600.0 * days
+    simulation = simulate(kind, "A", 1, START_MS, until, plan)
     assert simulation.label.sum() == 0
     assert len({mode for _, mode in simulation.truth.modes}) > 1
 
 
 @pytest.mark.parametrize("kind", DEVICE_TYPES)
 def test_rare_lookalikes_can_be_made_frequent_for_training(kind: str) -> None:
+    duration_s = 2 * HOUR * min(machine_of(kind).step_s, 60)
     plans = [
-        random_plan(kind, np.random.default_rng(seed), 2 * HOUR, least_per_day=24.0, mode_rate=0.0)
+        random_plan(kind, np.random.default_rng(seed), duration_s, least_per_day=24.0, mode_rate=0.0)
         for seed in range(30)
     ]
     assert {e.name for plan in plans for e in plan.lookalikes} == set(lookalike_specs(kind))

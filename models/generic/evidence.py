@@ -1,0 +1,165 @@
+"""Which channel is at fault? A query over spectral bands, horizons and channels, taught on faults put into the series.
+
+The query scores every channel by what its residuals say (raw and against what is usual for it, now, over more rows,
+against what came before); its softmax over the channels is their attention. It is linear in log features and strongly
+regularized: richer heads fit the practice better and real causes worse (`models/LOG.md`). Letters: n rows, B nested
+subspaces, C channels, F features.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.generic.history import faded_mean, late, slow_mean
+from models.generic.practice import Practice
+
+RAW = (0, 2, 3, 4)
+"""Subspaces whose residual is looked at as it is ..."""
+USUAL = (0, 2, 4)
+"""... beside what is usual for the channel there ..."""
+LEVEL = 3
+"""... and the one whose change is followed."""
+BACKGROUND = 200
+REGULAR = 0.003
+"""Weight of the squared query against the mean cross-entropy; a tenth of it gave the same causes."""
+SIMPLE, DAMPED, BLEND = 2, 0.75, 0.15
+"""The plain residual's part in the share: its subspace, how far it is calibrated, and its power."""
+
+Rows = NDArray[np.float32]
+Array = NDArray[np.floating]
+
+
+class Usual(NamedTuple):
+    """What fault-free rows of every channel are like."""
+
+    scale: Array
+    """(B, C) 90 % quantile of the cross-fitted energies, floored: the unit of a calibrated residual."""
+    mean: Array
+    """(C,) mean energy outside the subspace of the plain residual."""
+    jump: Array
+    """(C,) 90 % quantile of the squared change over three rows."""
+    low: Array
+    high: Array
+    """(C,) 0.2 % and 99.8 % quantiles of the rows."""
+
+    @classmethod
+    def fit(cls, energies: Rows, z: Rows) -> "Usual":
+        """From cross-fitted (N, B, C) energies and the (n, C) training rows."""
+        scale = np.quantile(energies, 0.9, axis=0)
+        floor = 0.1 * np.median(scale, axis=1, keepdims=True) + 1e-6
+        mean = energies[:, SIMPLE].mean(0)
+        low, high = np.quantile(z, [0.002, 0.998], axis=0)
+        return cls(
+            np.maximum(scale, floor), np.maximum(mean, 0.1 * np.median(mean) + 1e-6),
+            np.quantile(_jumps(z), 0.9, axis=0) + 1e-3, low, high,
+        )  # fmt: skip
+
+
+def _jumps(z: Rows) -> Array:
+    return faded_mean((z - late(z, 3, z[0])) ** 2, 16, 4.0)
+
+
+def features(energies: Rows, z: Rows, usual: Usual) -> Rows:
+    """(n, B, C) energies and (n, C) rows → (n, C, F) log features, each from its row and rows before it."""
+    n, _, C = energies.shape
+    raw = 0.5 * np.log(energies + 1e-4)
+    calibrated = 0.5 * np.log(energies / usual.scale + 1e-2)
+    level, sharp = calibrated[:, LEVEL], calibrated[:, RAW[-1]]
+    around = slow_mean(np.minimum(level, 1.5), BACKGROUND, np.minimum(level[0], 1.5))
+    outside = np.maximum(0.0, np.maximum(z - usual.high, usual.low - z))
+    told: list[Array] = [
+        *(raw[:, b] for b in RAW),
+        *(np.broadcast_to(0.5 * np.log(usual.scale[b] + 1e-4), (n, C)) for b in USUAL),
+        sharp,
+        0.5 * np.log(faded_mean(energies[:, LEVEL], 40, 12.0) + 1e-4),
+        *(level - late(level, min(rows, n - 1), level[0]) for rows in (10, 40, 300)),
+        level - late(around, 30, around[0]),
+        0.5 * np.log(_jumps(z) / usual.jump + 1e-2),
+        np.log(np.abs(z - slow_mean(z, 60, z[0])) + 0.05),
+        np.log(outside + 0.05),
+    ]
+    most = min(3, C)
+    told += [
+        x - np.sort(x, 1)[:, -most:].mean(1, keepdims=True) for x in (raw[:, RAW[1]], raw[:, RAW[3]], sharp)
+    ]
+    stacked: Rows = np.stack(told, -1).astype(np.float32)
+    return stacked
+
+
+class FaultQuery:
+    """log odds that a channel is at fault, linear in its features."""
+
+    def __init__(self, center: Rows, spread: Rows, query: Rows, bias: float) -> None:
+        self._center, self._spread, self._query, self._bias = center, spread, query, bias
+
+    @classmethod
+    def fit(
+        cls, examples: Sequence[tuple[Rows, Practice]], rng: np.random.Generator, rows: int = 700
+    ) -> "FaultQuery":
+        """Logistic regression on `rows` random rows of every stretch, by L-BFGS."""
+        x, label = [], []
+        for told, practice in examples:
+            some = rng.integers(len(told), size=rows)
+            counted = practice.counted[some] > 0
+            x.append(told[some][counted])
+            label.append(practice.label[some][counted])
+        X = np.concatenate(x)
+        center, spread = X.mean(0), (X.std(0) + 1e-3).astype(np.float32)
+        query, bias = _regression((X - center) / spread, np.concatenate(label))
+        return cls(center, spread, query, bias)
+
+    def logit(self, told: Rows) -> Rows:
+        """(n, C, F) → (n, C)."""
+        logit: Rows = ((told - self._center) / self._spread) @ self._query + np.float32(self._bias)
+        return logit
+
+
+def _regression(x: Rows, label: Rows) -> tuple[Rows, float]:
+    X, y = torch.from_numpy(x), torch.from_numpy(label)
+    query, bias = torch.zeros(x.shape[1], requires_grad=True), torch.full((1,), -4.0, requires_grad=True)
+    solver = torch.optim.LBFGS([query, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        loss = (
+            nn.functional.binary_cross_entropy_with_logits(X @ query + bias, y) + REGULAR * (query**2).sum()
+        )
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return loss
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return query.detach().numpy(), float(bias.detach())
+
+
+class Shares(NamedTuple):
+    """How the channels share a row's anomaly; (n, C) each."""
+
+    evidence: Rows
+    """Not normalized: weak rows speak softly, so that an episode can add its rows up."""
+    attention: Rows
+    """Softmax of the query over the channels; rows sum to 1."""
+    residual: Rows
+    """The plain residual, half calibrated; rows sum to 1."""
+
+
+def shares(logit: Rows, energies: Rows, usual: Usual) -> Shares:
+    """(n, C) log odds and (n, B, C) energies → the share's parts; `evidence` combines attention and residual."""
+    plain = np.log(energies[:, SIMPLE] / usual.mean**DAMPED + 1e-9)
+    both = logit + BLEND * (plain - np.median(plain, 1, keepdims=True))
+    evidence = 1 / (1 + np.exp(-np.clip(both, -30, 30)))
+    return Shares(evidence.astype(np.float32), _softmax(logit), _normalized(np.exp(0.5 * plain)))
+
+
+def _softmax(logit: Rows) -> Rows:
+    return _normalized(np.exp(logit - logit.max(1, keepdims=True)))
+
+
+def _normalized(x: Array) -> Rows:
+    """Rows that sum to 1; where there is nothing, all the same."""
+    total = x.sum(1, keepdims=True)
+    normalized: Rows = np.where(total > 0, x / np.maximum(total, 1e-30), 1 / x.shape[1]).astype(np.float32)
+    return normalized

@@ -1,0 +1,132 @@
+"""How fast windows are scored on this machine, on one CPU thread, without a broker and without trained weights.
+
+A synthetic device of twelve channels, a detector of the shipped sizes, and beside it in the same rounds a plain
+multilayer-perceptron autoencoder, whose speed is the machine's own: quote the ratio, it holds when the machine is busy.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models.autoencoder import ModelConfig
+from models.calibration import Threshold
+from models.detector import AttentionScorer, Detector
+from models.preparation import ChannelSpec
+from models.scoring import ModelIdentity
+
+ROWS = 64
+BATCHES = (1, 32, 256)
+CHANNELS = (
+    ChannelSpec("mode", "state", 0, 7),
+    ChannelSpec("rate_set", "setting", 0, 10),
+    ChannelSpec("limit_set", "setting", 0, 10),
+    ChannelSpec("volume", "counter"),
+    *(ChannelSpec(f"sensor_{i}", "measured", -200, 200) for i in range(8)),
+)
+"""A device as the shipped profiles describe them: a state, settings, a counter, measured channels."""
+GAPS = 0.03
+"""Of all cells, so many hold no reading."""
+
+Windows = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
+
+def synthetic_windows(count: int, seed: int = 0) -> Windows:
+    """(count, ROWS, 12) readings in units, NaN where the mask is False."""
+    rng = np.random.default_rng(seed)
+    sensors = np.cumsum(rng.normal(0, 1, (count, ROWS, 8)), 1)
+    volume = np.cumsum(rng.uniform(0, 1, (count, ROWS, 1)), 1)
+    mode, settings = rng.integers(0, 8, (count, 1, 1)), rng.uniform(1, 8, (count, 1, 2))
+    told = [np.broadcast_to(x, (count, ROWS, x.shape[2])) for x in (mode, settings)]
+    values = np.concatenate([*told, volume, sensors], 2)
+    mask = rng.random(values.shape) >= GAPS
+    return np.where(mask, values, np.nan).astype(np.float32), mask
+
+
+def synthetic_scorer(seed: int = 0) -> AttentionScorer:
+    """The shipped class with its default sizes; its weights are drawn, not trained: they cost the same time."""
+    torch.manual_seed(seed)
+    detector = Detector(CHANNELS, ROWS, ModelConfig())
+    detector.preparation.fit(*synthetic_windows(512, seed + 1))
+    with torch.no_grad():
+        for parameter in detector.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.1)
+        basis = detector.subspace.basis
+        basis.copy_(torch.linalg.qr(torch.randn(basis.shape))[0])
+    threshold = Threshold((0.0, 0.0, 0.0), (5.0, 5.0, 5.0), 0.0, 0.0, 0.0)
+    return AttentionScorer(detector, threshold, ModelIdentity("synthetic", "0", ""))
+
+
+def measure(
+    rounds: int = 60, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> dict[str, Any]:
+    """Windows a second of the scorer and of the plain autoencoder, by batch; JSON-able.
+
+    `us_per_window` and `ratio` are of CPU time; `windows_per_s` is of the clock on the wall.
+
+    Args:
+        rounds: each times both once; figures are medians (and bests) over rounds.
+        progress: told how many batches of how many are done.
+    """
+    with _one_thread():
+        scorer, peer = synthetic_scorer(), _plain_autoencoder()
+        by_batch = {}
+        for done, batch in enumerate(BATCHES):
+            by_batch[str(batch)] = _pair(scorer, peer, synthetic_windows(batch), rounds)
+            progress(done + 1, len(BATCHES))
+    return {"channels": len(CHANNELS), "rows": ROWS, "threads": 1, "rounds": rounds, "batch": by_batch}
+
+
+def _pair(scorer: AttentionScorer, peer: nn.Module, windows: Windows, rounds: int) -> dict[str, float]:
+    values, mask = windows
+    flat = torch.from_numpy(np.nan_to_num(values)).flatten(1)
+    ours: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
+    with torch.inference_mode():
+        for n in range(rounds + 3):
+            took = _seconds(lambda: scorer.score(values, mask)), _seconds(lambda: peer(flat))
+            if n >= 3:  # the first ones fill caches
+                ours.append(took[0])
+                theirs.append(took[1])
+    wall, cpu = (statistics.median(clock) for clock in zip(*ours, strict=True))
+    return {
+        "windows_per_s": len(values) / wall,
+        "best_windows_per_s": len(values) / min(ours)[0],
+        "windows_per_cpu_s": len(values) / cpu,
+        "us_per_window": cpu / len(values) * 1e6,
+        "plain_autoencoder_windows_per_cpu_s": len(values) / statistics.median(t[1] for t in theirs),
+        "ratio": statistics.median(t[1] / o[1] for o, t in zip(ours, theirs, strict=True)),
+    }
+
+
+def _seconds(call: Callable[[], object]) -> tuple[float, float]:
+    """By the clock on the wall and of this thread's own CPU time, which a busy machine stretches far less."""
+    wall, cpu = time.perf_counter(), time.thread_time()
+    call()
+    return time.perf_counter() - wall, time.thread_time() - cpu
+
+
+def _plain_autoencoder() -> nn.Module:
+    """768-128-32-128-768 with ReLU, about 0.4 MFLOP a window: what a service without attention would run."""
+    sizes = (ROWS * len(CHANNELS), 128, 32, 128, ROWS * len(CHANNELS))
+    layers: list[nn.Module] = []
+    for wide, narrow in pairwise(sizes):
+        layers += [nn.Linear(wide, narrow), nn.ReLU()]
+    return nn.Sequential(*layers[:-1]).requires_grad_(requires_grad=False)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

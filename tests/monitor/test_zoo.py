@@ -1,0 +1,71 @@
+"""The zoo: which fleets it simulates, several types at once; one that fails is named and does not stop the rest."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from models.artifacts import read_manifest
+from models.loading import load_scorer
+from monitor.simtrial import FIRST_SEED
+from monitor.workshop import TrainOptions
+from monitor.zoo import ROWS_A_DEVICE, ZooError, ZooOptions, fleet_hours, make_zoo
+from streams.devices import load_profiles
+from streams.simulation import DEVICE_TYPES
+
+
+def test_all_means_every_simulated_type_each_into_its_own_folder() -> None:
+    plans = ZooOptions("all", Path("zoo")).plans()
+    assert [plan.fleet.device_type for plan in plans] == list(DEVICE_TYPES)
+    assert [plan.out for plan in plans] == [Path("zoo") / name for name in DEVICE_TYPES]
+
+
+@pytest.mark.parametrize("device_type", DEVICE_TYPES)
+def test_a_device_of_a_training_fleet_runs_long_enough_whatever_its_grid(device_type: str) -> None:
+    profile = load_profiles()[device_type]
+    assert fleet_hours(profile) * 3_600_000 / profile.grid_ms >= ROWS_A_DEVICE
+
+
+@pytest.mark.parametrize(
+    ("types", "seed", "told"),
+    [("toaster", 100, "no simulated type toaster; there are"), ("all", FIRST_SEED, "are the benchmark's")],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_simulated(
+    types: str, seed: int, told: str
+) -> None:
+    with pytest.raises(ZooError, match=told):
+        ZooOptions(types, Path("zoo"), fleet_seed=seed).plans()
+
+
+def test_the_zoo_needs_no_broker_no_database_and_no_web_server() -> None:
+    script = (
+        "import sys, monitor.zoo\n"
+        "print([m for m in ('aiokafka', 'sqlalchemy', 'fastapi', 'prometheus_client') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_type_that_fails_is_named_and_the_others_are_made(tmp_path: Path) -> None:
+    (tmp_path / "icu-ventilator").write_text("no folder")
+    quick = TrainOptions(steps=10, windows=300, device="cpu")
+    options = ZooOptions("infusion-pump,icu-ventilator", tmp_path, 4, 0.5, jobs=2, training=quick)
+    said = io.StringIO()
+    with pytest.raises(ZooError, match="1 of 2 types could not be made") as caught:
+        make_zoo(options, Console(file=said, width=200))
+    assert [line.split(":")[0] for line in caught.value.details] == ["icu-ventilator"]
+    manifest = read_manifest(tmp_path / "infusion-pump")
+    assert manifest.training["fleet"] == {
+        "simulator_seed": 100,
+        "devices": 4,
+        "hours": 0.5,
+        "lookalikes": 3.0,
+    }
+    assert set(manifest.training["seconds"]) == {"normal", "evidence", "threshold"}
+    assert load_scorer(tmp_path / "infusion-pump").identity.digest == manifest.weights_digest
+    assert "infusion-pump" in said.getvalue()
