@@ -110,23 +110,23 @@ class MriScanner(Machine[MriWorld]):
         "gradient_amp_temp": 0.1, "gradient_coil_temp": 0.1, "rf_spike_count": 1, "snr": 0.001,
     }  # fmt: skip
     spread: ClassVar[Mapping[str, float]] = {
-        "helium_level": 4.4,
+        "helium_level": 3.3,
         "helium_rate": 0.039,
         "magnet_pressure": 0.095,
-        "heater_power": 0.083,
-        "coldhead_temp": 0.04,
-        "shield_temp": 0.91,
+        "heater_power": 0.074,
+        "coldhead_temp": 0.035,
+        "shield_temp": 0.88,
         "bore_temp": 0.52,
-        "compressor_supply": 0.027,
-        "compressor_return": 0.014,
+        "compressor_supply": 0.018,
+        "compressor_return": 0.01,
         "oil_temp": 0.81,
         "discharge_temp": 1.7,
         "chiller_supply_temp": 0.31,
         "chiller_return_temp": 0.33,
-        "chiller_flow": 1.2,
+        "chiller_flow": 0.97,
         "water_pressure": 7.7,
         "gradient_amp_temp": 0.52,
-        "gradient_coil_temp": 0.59,
+        "gradient_coil_temp": 0.58,
         "rf_spike_count": 1.0,
         "snr": 0.0096,
     }
@@ -138,7 +138,7 @@ class MriScanner(Machine[MriWorld]):
             noise=noise,
             mode=mode_timeline(run, MriMode, MriMode.IN_USE),
             exams=exams(noise, n),
-            level=82.0 + 4.0 * noise.unit("level") + 2.0 * noise.patient("level"),
+            level=81.0 + 3.0 * noise.unit("level") + 1.5 * noise.patient("level"),
             room=20.5 + 0.4 * noise.unit("room") + noise.wander("room", n, 0.3, 7200.0),
             humidity=50.0 + 3.0 * noise.patient("humidity") + noise.wander("humidity", n, 2.0, 14400.0),
             compressor_on=np.ones(n, np.bool_),
@@ -236,7 +236,7 @@ def _service(world: MriWorld, event: Event) -> None:
         case "helium_fill":
             part[used] = MriMode.SERVICE
             world.filling += _pulse(n, a, a + max(1, length // 2), 300.0)
-            world.filled += (5.0 + 10.0 * m) * _pulse(n, a, 2 * n, 0.5 * STEP_S * length)  # it stays
+            world.filled += (3.0 + 5.0 * m) * _pulse(n, a, 2 * n, 0.5 * STEP_S * length)  # it stays
         case "magnet_ramp":
             part[used] = MriMode.RAMP
             world.leads += (0.5 + 0.6 * m) * _pulse(n, a, a + max(1, 3 * length // 5), 600.0)
@@ -263,7 +263,7 @@ def _water(world: MriWorld) -> dict[str, Array]:
     """Chilled water: a blocked strainer costs flow, pressure and, with it, the temperature of the supply."""
     noise, n = world.noise, world.n
     pumping = _lag(world.chiller_on.astype(np.float64), 60.0)
-    flow = FULL_FLOW * (1.0 + 0.015 * noise.unit("flow")) * (1.0 - 0.6 * world.blocked) * pumping
+    flow = FULL_FLOW * (1.0 + 0.012 * noise.unit("flow")) * (1.0 - 0.6 * world.blocked) * pumping
     heat = 8.0 * world.compressor_on + 6.0 + 32.0 * _lag(world.exams.load, 600.0, USUAL_LOAD)
     capacity = 62.0 * (1.0 - 0.35 * world.blocked) - 1.0 * (world.room - 20.0)
     short = np.maximum(heat - 0.8 * capacity, 0.0) / 2.5
@@ -285,9 +285,9 @@ def _compressor(world: MriWorld, supply: Array, flow: Array) -> dict[str, Array]
     noise, n = world.noise, world.n
     running = _lag(world.compressor_on.astype(np.float64), 120.0)
     hunting = 0.06 * world.weak * np.sin(2.0 * np.pi * np.arange(n) / 9.0)
-    high = 2.22 + 0.025 * noise.unit("charge") + 0.004 * (supply - 19.0)
+    high = 2.22 + 0.015 * noise.unit("charge") + 0.004 * (supply - 19.0)
     high = high - 0.50 * world.weak - 0.10 * world.wear + hunting + noise.wander("high", n, 0.01, 1800.0)
-    low = 0.76 + 0.015 * noise.unit("return") + 0.22 * world.weak + 0.08 * world.wear
+    low = 0.76 + 0.008 * noise.unit("return") + 0.22 * world.weak + 0.08 * world.wear
     low = low + noise.wander("low", n, 0.006, 1800.0)
     starved = np.minimum(FULL_FLOW / np.maximum(flow, 12.0) - 1.0, 4.0)
     oil = supply + (17.0 + 0.8 * noise.unit("oil") + 8.0 * _lag(starved, 600.0)) * running
