@@ -21,8 +21,9 @@ from models.autoencoder import (
     patch_levels,
 )  # fmt: skip
 from models.calibration import Threshold
+from models.explaining import expected_band, joined, padded, patch_attention, strayed
 from models.preparation import ChannelSpec, Preparation, Prepared
-from models.scoring import ModelIdentity, Score
+from models.scoring import Explanation, ModelIdentity, Score
 
 CHUNK, SMALL_CHUNK = 256, 32
 """Windows a pass of the network; always exactly so many, padded when fewer are at hand. The small one is for what a
@@ -166,6 +167,20 @@ class AttentionScorer:
             parts.append(torch.stack(statistic, 1)[:n].cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
 
+    @torch.inference_mode()
+    def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
+        """See `models.scoring.Explainer.explain` and, for what it shows, `models.explaining`."""
+        _check(values, mask, self.window_rows, len(self.detector.channels))
+        parts = []
+        for i in range(0, len(values), CHUNK):
+            v, m, n = padded(values[i : i + CHUNK], mask[i : i + CHUNK], CHUNK)
+            prepared = self._prepare(v, m)
+            ground, judgement, _ = self.detector(prepared)
+            expected, low, high = expected_band(self.detector, prepared, v, m)
+            attention = patch_attention(self.detector, ground, judgement)
+            parts.append((expected[:n], low[:n], high[:n], attention[:n]))
+        return joined(parts, self.window_rows, self.detector.config.patches, len(self.detector.channels))
+
     def _cuts(self, n: int) -> list[slice]:
         """Whole chunks, then what is left in small ones where few of them do."""
         whole = n - n % CHUNK
@@ -214,11 +229,12 @@ class AttentionScorer:
     def _chunk(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         v, m, n = self._padded(values, mask)
         ground, judgement, statistic = self.detector(self._prepare(v, m))
-        told = torch.stack((*shares(judgement), *self._in_units(ground)))[..., :n].cpu().numpy()  # (6, M, n)
-        full = np.zeros((6, len(self.detector.channels), n), np.float32)
-        full[3:5] = np.nan
+        planes = (*shares(judgement), *self._in_units(ground), *strayed(ground, self._recent))
+        told = torch.stack(planes)[..., :n].cpu().numpy()  # (9, M, n)
+        full = np.zeros((len(planes), len(self.detector.channels), n), np.float32)
+        full[[3, 4, 6, 7]] = np.nan
         full[:, self.detector.preparation.targets] = told
-        share, attention, residual, observed, expected, direction = (
+        share, attention, residual, observed, expected, direction, deviation, liveliness, off_rows = (
             np.ascontiguousarray(part.T) for part in full
         )
         return Score(
@@ -226,6 +242,7 @@ class AttentionScorer:
             share=share, attention=attention, residual=residual, observed=observed, expected=expected,
             direction=direction.astype(np.int8),
             imputed=np.ascontiguousarray(ground.prepared.heard[:, :n].cpu().numpy().T == 0),
+            deviation=deviation, liveliness=liveliness, off_rows=off_rows.astype(np.int16),
         )  # fmt: skip
 
     def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor]:
@@ -263,5 +280,6 @@ def _check(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, chan
 def _empty(channels: int) -> Score:
     flat = np.zeros((0, channels), np.float32)
     return Score(
-        np.zeros(0, np.float32), flat, flat, flat, flat, flat, flat.astype(np.int8), flat.astype(np.bool_)
+        np.zeros(0, np.float32), flat, flat, flat, flat, flat, flat.astype(np.int8), flat.astype(np.bool_),
+        flat, flat, flat.astype(np.int16),
     )  # fmt: skip

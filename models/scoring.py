@@ -4,7 +4,7 @@ Knows no Kafka, no alert and no device id. Scores leave this package as numpy.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,34 @@ class Score:
     """(B, C) -1 lower, 0 as expected, +1 higher than expected."""
     imputed: NDArray[np.bool_]
     """(B, C) True where the window held no reading of the channel."""
+    deviation: NDArray[np.float32] | None = None
+    """(B, C) recency-weighted mean of how far the level is off the expected one, in its spreads, signed; NaN where it
+    cannot be told. None: the scorer tells of no channel."""
+    liveliness: NDArray[np.float32] | None = None
+    """(B, C) likewise for how much the channel shakes: above 0 restless, below 0 stiller than expected."""
+    off_rows: NDArray[np.int16] | None = None
+    """(B, C) rows before the window's end since when the channel has been off without a break; 0 where it is not."""
 
     def __len__(self) -> int:
         return len(self.anomaly)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a model expected in B windows of T rows and C channels, and where in P time patches it looked."""
+
+    expected: NDArray[np.float32]
+    """(B, T, C) in the channel's unit; NaN where the model expects nothing, as of settings and states."""
+    low: NDArray[np.float32]
+    """(B, T, C) lower edge of the band in which a healthy device's readings nearly always lie."""
+    high: NDArray[np.float32]
+    """(B, T, C) its upper edge."""
+    attention: NDArray[np.float32]
+    """(B, P, C) attention, weighted by the residual, to every channel in each of the window's P equal time patches, the
+    oldest first. Over P it sums to the share, over P and C to 1."""
+
+    def __len__(self) -> int:
+        return len(self.attention)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +87,19 @@ class Scorer(Protocol):
 
     def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         """Score (B, T, C) windows; `values` is NaN where `mask` is False. Inputs are not changed.
+
+        Raises:
+            ValueError: shapes that don't fit the model.
+        """
+        ...
+
+
+@runtime_checkable
+class Explainer(Protocol):
+    """A scorer that can also show what it expected and where it looked; too slow for every window of a fleet."""
+
+    def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
+        """Explain (B, T, C) windows; `values` is NaN where `mask` is False. Inputs are not changed.
 
         Raises:
             ValueError: shapes that don't fit the model.

@@ -6,7 +6,7 @@ Knows no database and no network.
 
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,7 +22,7 @@ from streams.devices import DeviceProfile
 NAMESPACE: Final = uuid.UUID("5b0f7a52-6c0e-5d0b-9a43-0d7f2d5b6f11")
 MAX_BODY: Final = 20_000
 """Bytes. Standard Webhooks 1.0 asks for less than 20 kB."""
-_TITLE_LENGTH = 120
+_TITLE_LENGTH, _ACTION_LENGTH = 120, 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,15 +81,19 @@ class ChannelEvidence(_Frozen):
     """At the strongest moment so far; null without a reading."""
     expected: float | None
     direction: Annotated[int, Field(ge=-1, le=1)]
+    since: datetime | None = None
+    """When it began to deviate within this episode; null where the model cannot tell."""
 
 
 class Hypothesis(_Frozen):
-    """A fault that would explain the alert."""
+    """A known fault of the device type that would explain the alert."""
 
     fault: str
     title: str
     confidence: float
+    """0 to 1; what all known faults leave over is "none of these"."""
     action: str
+    """What to do first."""
 
 
 class Model(_Frozen):
@@ -138,6 +142,7 @@ class Alert(_Frozen):
     channels: tuple[ChannelEvidence, ...] = ()
     """Largest share first."""
     hypotheses: tuple[Hypothesis, ...] = ()
+    """The most likely first."""
     model: Model
     links: Links = Links()
 
@@ -298,6 +303,7 @@ class AlertBook:
             peak=_rounded(finding.peak) or 0.0,
             count=finding.count,
             channels=channels,
+            hypotheses=tuple(self._hypotheses(finding)),
             model=_model(finding.model),
             links=self._link(key, finding),
         )
@@ -327,7 +333,20 @@ class AlertBook:
             observed=_rounded(evidence.observed),
             expected=_rounded(evidence.expected),
             direction=evidence.direction,
+            since=None if evidence.since_t is None else moment(evidence.since_t),
         )
+
+    def _hypotheses(self, finding: Finding) -> Iterator[Hypothesis]:
+        profile = self._profiles.get(finding.device_type)
+        known = {fault.name: fault for fault in profile.faults} if profile else {}
+        for suspicion in finding.suspicions:
+            if fault := known.get(suspicion.fault):
+                yield Hypothesis(
+                    fault=fault.name,
+                    title=fault.title[:_TITLE_LENGTH],
+                    confidence=round(suspicion.confidence, 3),
+                    action=fault.action[:_ACTION_LENGTH],
+                )
 
     def _link(self, key: uuid.UUID, finding: Finding) -> Links:
         base, board = self._links.console_url, self._links.dashboard_url

@@ -244,6 +244,46 @@ def alerts(
 
 
 @app.command()
+def explain(
+    alert: Annotated[
+        str, typer.Argument(help="Id of an alert, or `last` for the newest fault.", metavar="ALERT")
+    ],
+    url: Annotated[
+        str, typer.Option(help="The running service.", envvar="ATTENDANT_URL")
+    ] = "http://127.0.0.1:8080",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Picture to write; alert-….png here by default.", metavar="FILE.png", dir_okay=False
+        ),
+    ] = None,
+    token: Annotated[str | None, typer.Option(help="Bearer token.", envvar="ATTENDANT_TOKEN")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what stands behind the picture; draws it only with --out.")
+    ] = False,
+) -> None:
+    """Draw why an alert was raised: traces with expected bands, where the model looked, what it may be."""
+    from monitor.client import ClientError, explain_alert
+
+    try:
+        found, told = explain_alert(url, token, alert)
+    except ClientError as error:
+        fail(str(error), code=1)
+    if as_json:
+        typer.echo(json.dumps({"alert": found, "explanation": told}, indent=2))
+        if out is None:
+            return
+    from monitor.picture import PictureError, draw_alert
+
+    file = out or Path(f"alert-{found['id'][:8]}.png")
+    try:
+        draw_alert(found, told, file)
+    except PictureError as error:
+        fail(str(error), code=1)
+    typer.echo(f"{found['summary']}\n{file}", err=as_json)
+
+
+@app.command()
 def train(
     recordings: Annotated[
         list[Path], typer.Argument(help="Recordings, or folders of them.", metavar="DIR|FILE…")

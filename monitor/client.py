@@ -4,6 +4,7 @@ import asyncio
 import io
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from rich.console import Console
@@ -42,6 +43,24 @@ def acknowledge_alert(url: str, token: str | None, alert: str, *, by: str, note:
     """
     address = f"{url.rstrip('/')}/api/v1/alerts/{alert}/acknowledge"
     return asyncio.run(_request("POST", address, token, json={"by": by, "note": note}))
+
+
+def explain_alert(url: str, token: str | None, alert: str) -> tuple[Json, Json]:
+    """An alert and what stands behind its picture; `last` is the newest fault.
+
+    Raises:
+        ClientError: no service there, no such alert, or nothing was kept of it.
+    """
+    base = f"{url.rstrip('/')}/api/v1/alerts"
+    if alert == "last":
+        query = {"kind": "fault", "limit": "1"}
+        newest: list[Json] = asyncio.run(_request("GET", base, token, params=query))["items"]
+        if not newest:
+            raise ClientError("there is no alert of a fault yet")
+        found = newest[0]
+    else:
+        found = asyncio.run(_request("GET", f"{base}/{quote(alert, safe='')}", token))
+    return found, asyncio.run(_request("GET", f"{base}/{found['id']}/explanation", token))
 
 
 async def _request(method: str, address: str, token: str | None, **arguments: Any) -> Json:

@@ -9,10 +9,12 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.scoring import Score, Scorer
+from models.scoring import Explainer, Explanation, Score, Scorer
 from monitor.metrics import Metrics
 from streams.blocks import WindowBatch
 
@@ -76,19 +78,24 @@ class Inference:
         bounds = np.cumsum([0, *(len(batch) for batch in batches)])
         return [_rows(score, start, end) for start, end in itertools.pairwise(bounds)]
 
+    async def explain(
+        self, device_type: str, values: NDArray[np.float32], mask: NDArray[np.bool_]
+    ) -> Explanation | None:
+        """Explain a few (B, T, C) windows of a type; None where its scorer explains nothing."""
+        scorer = self.scorer(device_type)
+        if not isinstance(scorer, Explainer):
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, scorer.explain, values, mask)
+
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
 def _rows(score: Score, start: int, end: int) -> Score:
-    rows = slice(start, end)
-    return Score(
-        anomaly=score.anomaly[rows],
-        share=score.share[rows],
-        attention=score.attention[rows],
-        residual=score.residual[rows],
-        observed=score.observed[rows],
-        expected=score.expected[rows],
-        direction=score.direction[rows],
-        imputed=score.imputed[rows],
-    )
+    return Score(*(_cut(getattr(score, name), start, end) for name in Score.__slots__))
+
+
+def _cut(plane: Any, start: int, end: int) -> Any:
+    """Rows of an array that a scorer may leave out."""
+    return None if plane is None else plane[start:end]

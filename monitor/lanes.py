@@ -9,12 +9,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
 from typing import TypeVar
+from uuid import UUID
 
 import msgspec
 
 from models.scoring import ModelIdentity, Score
-from monitor.alerts import AlertBook, AlertEvent, DeviceInfo, LinkSettings
-from monitor.findings import Finding, Judge, JudgeSettings, Silence, SilenceSettings, SnapshotError, Standing
+from monitor.alerts import AlertBook, AlertEvent, DeviceInfo, LinkSettings, alert_id
+from monitor.findings import (
+    Finding,
+    Judge,
+    JudgeSettings,
+    Sight,
+    Silence,
+    SilenceSettings,
+    SnapshotError,
+    Standing,
+)
 from streams.blocks import SampleBlock, WindowBatch
 from streams.devices import DeviceProfile
 from streams.windows import SnapshotError as WindowSnapshotError
@@ -94,6 +104,11 @@ class Lane:
                 batch.profile, self._recipe.models[kind], self._recipe.judges[kind]
             )
         return self.tell(judge.judge(batch, score))
+
+    def sights(self, kind: str) -> list[tuple[UUID, Sight]]:
+        """Windows of the batch of that type judged last that are worth a picture, with the ids of their alerts."""
+        judge, name = self._judges[kind], self._recipe.models[kind].name
+        return [(alert_id(s.device, name, s.started_t), s) for s in judge.sights]
 
     def tell(self, findings: Sequence[Finding]) -> list[AlertEvent]:
         """Enter findings into the alert book."""

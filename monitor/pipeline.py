@@ -23,6 +23,7 @@ from monitor.inference import Inference
 from monitor.lanes import Lane, LaneRecipe, LaneStateError
 from monitor.metrics import CheckpointOutcome, Increase, Metrics, WindowSkip
 from monitor.outbox import Checkpoint, Outbox, OutboxUnavailableError, Recorded, StaleEpochError, Work
+from monitor.picturing import Pictures, View
 from streams.blocks import WindowBatch
 from streams.records import Decoder, Rejection, rejected_message
 from streams.transport import Message, Sink, Source, TopicPartition, TransportError
@@ -83,6 +84,7 @@ class Pipeline:
         self._lanes: dict[TopicPartition, Lane] = {}
         self._progress: dict[TopicPartition, Progress] = {}
         self._untold: dict[TopicPartition, list[AlertEvent]] = defaultdict(list)
+        self._pictures = Pictures(self.inference)
         self._rejecting: asyncio.Task[None] | None = None
         # A rebalance must not take a lane away in the middle of a turn.
         self._turning = asyncio.Lock()
@@ -142,9 +144,13 @@ class Pipeline:
         await self._reject(decoded.rejections)
         due = self._with_model(due)
         scores = await self.inference.score([batch for _, batch in due])
+        views: list[View] = []
         for (partition, batch), score in zip(due, scores, strict=True):
-            self._tell(partition, self._lanes[partition].judge(batch, score))
+            lane = self._lanes[partition]
+            self._tell(partition, lane.judge(batch, score))
+            views += [View(partition, key, batch, sight) for key, sight in lane.sights(batch.profile.type)]
             self.observers.scored(batch, score)
+        await self._pictures.take(views)
         self._advance(messages)
 
     def _advance(self, messages: Sequence[Message]) -> None:
@@ -233,6 +239,7 @@ class Pipeline:
         work = Work(
             epochs={p: self._lanes[p].epoch for p in touched},
             events=tuple(event for told in events.values() for event in told),
+            explanations=self._pictures.waiting(touched),
             checkpoints=checkpoints,
             now_ms=time.time_ns() // 1_000_000,
         )
@@ -241,6 +248,7 @@ class Pipeline:
             return {}
         for partition in events:
             self._untold[partition] = []
+        self._pictures.forget(touched)
         self._announce(recorded.events)
         for partition, checkpoint in checkpoints.items():
             self._progress[partition].saved = checkpoint.next_offset
@@ -334,6 +342,7 @@ class Pipeline:
             self.metrics.clear_anomalies(lane.device_types())
             self._progress.pop(partition, None)
             self._untold.pop(partition, None)
+            self._pictures.forget([partition])
             self._increases = defaultdict(
                 Increase, {key: inc for key, inc in self._increases.items() if key[1:3] != _label(partition)}
             )

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from models.calibration import Threshold
 from models.rhythm.network import RhythmNetwork
-from models.scoring import ModelIdentity, Score
+from models.rhythm.straying import explained, off_rows, swing
+from models.scoring import Explanation, ModelIdentity, Score
 
 CHUNK = 16
 """Windows a pass of the network; always exactly so many."""
+CERTAIN_SPREADS = 2.33
+"""`certain` is the 99 % quantile of how far healthy windows stray: so many spreads of a normal distribution."""
 RECENT = 0.15
 """The weight of a reading falls by e over this part of the window, in `observed` and in `expected`."""
 
@@ -70,7 +73,15 @@ class RhythmScorer:
             expected=_column(np.where(n > 0, expected, np.nan)),
             direction=np.where(np.abs(off) >= self.certain, np.sign(off), 0).astype(np.int8)[:, None],
             imputed=np.logical_not(mask.any(1)),
+            deviation=_column(np.where(n > 0, off * CERTAIN_SPREADS / max(self.certain, 1e-6), np.nan)),
+            liveliness=_column(swing(values[..., 0], healthy, seen)),
+            off_rows=off_rows(values[..., 0], healthy, seen, self.certain, self.network.P)[:, None],
         )
+
+    def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
+        """See `models.scoring.Explainer.explain` and, for what it shows, `models.rhythm.straying`."""
+        _, healthy = self.judge(values, mask)
+        return explained(values[..., 0], healthy, mask[..., 0], self.certain, self.network.P)
 
     @torch.inference_mode()
     def judge(

@@ -17,7 +17,9 @@ from monitor.findings.finding import (
     Severity,
     SilenceSettings,
 )
+from monitor.findings.hypotheses import Suspicion
 from monitor.findings.judge import Judge, Standing
+from monitor.findings.sights import Sight
 from monitor.findings.silence import Silence, check_together
 
 __all__ = [
@@ -32,9 +34,11 @@ __all__ = [
     "Kind",
     "Reason",
     "Severity",
+    "Sight",
     "Silence",
     "SilenceSettings",
     "SnapshotError",
     "Standing",
+    "Suspicion",
     "check_together",
 ]

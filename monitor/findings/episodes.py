@@ -9,9 +9,12 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
-PARTS = 6
-"""Planes of a window kept for its channels: share, attention, residual, observed, expected, direction."""
-OBSERVED, DIRECTION = 3, 5
+PARTS = 9
+"""Planes of a window kept for its channels: share, attention, residual, observed, expected, direction, deviation,
+liveliness, rows for which the channel has been off."""
+OBSERVED, DEVIATION, OFF_ROWS = 3, 6, 8
+LATER = frozenset({"strays", "stray_weight", "since", "clearest", "pictured"})
+"""Columns that older snapshots don't have; an episode goes on with nothing known of them."""
 
 
 @dataclass(slots=True)
@@ -36,6 +39,16 @@ class Episodes:
     """(S,) sum of those weights."""
     view: NDArray[np.float32] = field(init=False)
     """(S, 3, C) observed, expected, direction at the strongest window."""
+    strays: NDArray[np.float64] = field(init=False)
+    """(S, 2, C) deviation and liveliness, each window weighted by its evidence."""
+    stray_weight: NDArray[np.float64] = field(init=False)
+    """(S, 2, C) sum of the weights of the windows that told them."""
+    since: NDArray[np.int64] = field(init=False)
+    """(S, 1, C) when the channel began to deviate; 0 where it has not, or where that is unknown."""
+    clearest: NDArray[np.float32] = field(init=False)
+    """(S, 1, C) how far the channel deviated in the window that told `since`."""
+    pictured: NDArray[np.float32] = field(init=False)
+    """(S,) anomaly of the window that was last explained."""
     peak: NDArray[np.float32] = field(init=False)
     calm: NDArray[np.int32] = field(init=False)
     critical: NDArray[np.bool_] = field(init=False)
@@ -55,6 +68,11 @@ class Episodes:
         self.sums = np.zeros((0, 3, C), np.float64)
         self.total = np.zeros(0, np.float64)
         self.view = np.zeros((0, 3, C), np.float32)
+        self.strays = np.zeros((0, 2, C), np.float64)
+        self.stray_weight = np.zeros((0, 2, C), np.float64)
+        self.since = np.zeros((0, 1, C), np.int64)
+        self.clearest = np.zeros((0, 1, C), np.float32)
+        self.pictured = np.zeros(0, np.float32)
         self.peak = np.zeros(0, np.float32)
         self.calm = np.zeros(0, np.int32)
         self.critical = np.zeros(0, np.bool_)
@@ -74,7 +92,7 @@ class Episodes:
         self.row[slots] = rows
         self.ring_t[slots] = 0
         self.ring_anomaly[slots] = -np.inf
-        for name in ("open", "started", "sums", "total", "peak", "calm", "critical", "top", "told"):
+        for name in ("open", "started", "sums", "total", "peak", "calm", "critical", "top", "told", *LATER):
             getattr(self, name)[slots] = 0
         self.view[slots] = np.nan
         return slots
@@ -114,20 +132,42 @@ class Episodes:
     def add(
         self,
         slots: NDArray[np.intp],
+        t: NDArray[np.int64],
         anomaly: NDArray[np.float32],
         parts: NDArray[np.float32],
         hold_at: float,
+        grid_ms: int,
     ) -> None:
         """Count one window of each slot in its episode, weighted by how far it exceeds `hold_at`."""
         weight = np.maximum(anomaly.astype(np.float64) - hold_at, 0.0)
         self.sums[slots] += weight[:, None, None] * np.nan_to_num(parts[:, :OBSERVED])
         self.total[slots] += weight
         stronger = anomaly > self.peak[slots]
-        now, before = parts[:, OBSERVED:], self.view[slots]
+        now, before = parts[:, OBSERVED:DEVIATION], self.view[slots]
         # A channel without a reading in the strongest window keeps what was last seen of it.
         read = ~np.isnan(now[:, :1]) & (stronger[:, None, None] | np.isnan(before[:, :1]))
         self.view[slots] = np.where(read, now, before)
         self.peak[slots] = np.maximum(self.peak[slots], anomaly)
+        stray = parts[:, DEVIATION:OFF_ROWS]
+        self.strays[slots] += weight[:, None, None] * np.nan_to_num(stray)
+        self.stray_weight[slots] += weight[:, None, None] * np.isfinite(stray)
+        rows = np.nan_to_num(parts[:, OFF_ROWS:]).astype(np.int64)
+        began, known = t[:, None, None] - rows * grid_ms, self.since[slots]
+        # Of the windows that open an episode the one where the channel stands out most tells its onset best: a device
+        # may be a little off all its life. Later windows begin after the onset.
+        size, before_size = np.abs(np.nan_to_num(stray[:, :1])), self.clearest[slots]
+        settles = ~self.open[slots][:, None, None] & (size > before_size) | (known == 0)
+        settles &= rows > 0
+        self.since[slots] = np.where(settles, began, known)
+        self.clearest[slots] = np.where(settles, size, before_size)
+
+    def strayed(self, slot: np.intp | int) -> NDArray[np.float64]:
+        """(2, C) mean deviation and liveliness of an episode, NaN where no window told them."""
+        weight = self.stray_weight[slot]
+        mean: NDArray[np.float64] = np.divide(
+            self.strays[slot], weight, out=np.full_like(weight, np.nan), where=weight > 0
+        )
+        return mean
 
     def shares(self, slots: NDArray[np.intp], nameable: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(len(slots), 3, C) of the episodes; settings and states are no causes and get nothing."""
@@ -149,6 +189,9 @@ def fit(
         filled = np.zeros((*saved.shape[:-1], target.shape[-1]), saved.dtype)
         filled[..., where[where >= 0]] = saved[..., where >= 0]
         saved = filled
+    if target.ndim == 4 and saved.shape[2] < target.shape[2]:
+        more = np.full((*saved.shape[:2], target.shape[2] - saved.shape[2], saved.shape[3]), np.nan)
+        saved = np.concatenate([saved, more.astype(saved.dtype)], axis=2)
     if target.ndim in {2, 4} and saved.shape[1] != target.shape[1]:
         kept = min(saved.shape[1], target.shape[1])
         filler = -np.inf if target.dtype == np.float32 and target.ndim == 2 else 0

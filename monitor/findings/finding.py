@@ -7,6 +7,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.scoring import ModelIdentity
+from monitor.findings.hypotheses import Suspicion
 
 SITE: Final = "*"
 """Stands for a device id where a finding concerns every device of the site."""
@@ -95,6 +96,8 @@ class Evidence:
     expected: float
     direction: int
     """-1 lower, 0 as expected, +1 higher than expected."""
+    since_t: int | None = None
+    """When the channel began to deviate within this episode, ms; None where the model cannot tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class Finding:
     evidence: tuple[Evidence, ...]
     """Ranked, largest share first."""
     model: ModelIdentity
+    suspicions: tuple[Suspicion, ...] = ()
+    """Known faults that would explain all channels together, the most likely first."""
     count: int = 1
     """Devices concerned (or deliveries, where the kind is `delivery`)."""
 

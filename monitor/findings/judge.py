@@ -5,20 +5,22 @@ Only transitions become objects. Every window judged gets a named reason, counte
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.scoring import ModelIdentity, Score
 from monitor.findings.blob import Array, Meta, Snapshot, SnapshotError, pack, unpack
-from monitor.findings.episodes import PARTS, Episodes, fit
+from monitor.findings.episodes import LATER, PARTS, Episodes, fit
 from monitor.findings.finding import Action, Evidence, Finding, JudgeSettings, Kind, Reason, Severity
+from monitor.findings.hypotheses import Suspicion, Traces, suspicions
+from monitor.findings.rounds import enlarge, rounds
+from monitor.findings.sights import Sight, worth_a_picture
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 
 _NEVER = np.iinfo(np.int64).min
-_T = TypeVar("_T", bound=np.generic)
 
 
 class Standing(NamedTuple):
@@ -53,6 +55,8 @@ class Judge:
         self.model = model
         self.settings = settings or JudgeSettings()
         self.reasons: Counter[Reason] = Counter()
+        self.sights: tuple[Sight, ...] = ()
+        """Of the batch judged last, at most one an episode."""
         self._nameable = np.array([c.role in {"measured", "counter"} for c in profile.channels])
         # Anomalous windows further apart than this are no one run, however few windows lie between.
         self._reach_ms = 2 * self.settings.n * profile.stride_rows * profile.grid_ms
@@ -80,11 +84,17 @@ class Judge:
             score.observed,
             score.expected,
             score.direction,
+            score.deviation,
+            score.liveliness,
+            score.off_rows,
         )
         findings: list[Finding] = []
-        for index in _rounds(rows):
+        sights: dict[tuple[str, int], Sight] = {}
+        for index in rounds(rows):
             fresh = self._fresh(_Round(index, rows[index], batch.end_t[index], score.anomaly[index]))
             findings += self._step(fresh, planes)
+            sights.update(((sight.device, sight.started_t), sight) for sight in self._sights(fresh))
+        self.sights = tuple(sights.values())
         return findings
 
     def forget(self, devices: Sequence[str]) -> list[Finding]:
@@ -134,7 +144,13 @@ class Judge:
         keep &= ~learning
         return _Round(r.place[keep], r.rows[keep], r.t[keep], r.anomaly[keep])
 
-    def _step(self, r: _Round, planes: Sequence[NDArray[np.generic]]) -> list[Finding]:
+    def _sights(self, r: _Round) -> Iterator[Sight]:
+        slots = self._slot[r.rows].astype(np.intp)
+        for i in worth_a_picture(self._episodes, slots, r.anomaly, self.settings.hold_at):
+            device, started = self._devices[int(r.rows[i])], int(self._episodes.started[slots[i]])
+            yield Sight(int(r.place[i]), device, started, int(r.t[i]), float(r.anomaly[i]))
+
+    def _step(self, r: _Round, planes: Sequence[NDArray[np.generic] | None]) -> list[Finding]:
         new = (self._slot[r.rows] < 0) & (r.anomaly >= self.settings.open_at)
         if new.any():
             self._slot[r.rows[new]] = self._episodes.take(r.rows[new])
@@ -146,7 +162,7 @@ class Judge:
         slots = self._slot[r.rows[suspect]].astype(np.intp)
         parts = np.empty((len(index), PARTS, len(self.profile.channels)), np.float32)
         for plane, column in enumerate(planes):
-            parts[:, plane] = column[index]
+            parts[:, plane] = np.nan if column is None else column[index]
         is_open = self._episodes.open[slots]
         found = self._pending(slots[~is_open], t[~is_open], anomaly[~is_open], parts[~is_open])
         found += self._going_on(slots[is_open], t[is_open], anomaly[is_open], parts[is_open])
@@ -179,12 +195,21 @@ class Judge:
             anomaly = episodes.ring_anomaly[slot, place]
             if np.isfinite(anomaly):
                 parts = episodes.ring_parts[slot, place][None]
-                episodes.add(one, np.array([anomaly], np.float32), parts, self.settings.hold_at)
+                self._add(one, episodes.ring_t[slot, place][None], np.array([anomaly], np.float32), parts)
         episodes.open[slot] = True
         episodes.started[slot] = episodes.ring_t[slot, first]
         episodes.critical[slot] = episodes.peak[slot] >= self.settings.critical_at
         episodes.top[slot] = episodes.shares(one, self._nameable)[0, 0].argmax()
         return self._finding(slot, Action.OPEN, Reason.OPENED, at)
+
+    def _add(
+        self,
+        slots: NDArray[np.intp],
+        t: NDArray[np.int64],
+        anomaly: NDArray[np.float32],
+        parts: NDArray[np.float32],
+    ) -> None:
+        self._episodes.add(slots, t, anomaly, parts, self.settings.hold_at, self.profile.grid_ms)
 
     def _going_on(
         self,
@@ -197,7 +222,7 @@ class Judge:
         if not len(slots):
             return []
         episodes, settings = self._episodes, self.settings
-        episodes.add(slots, anomaly, parts, settings.hold_at)
+        self._add(slots, t, anomaly, parts)
         held = anomaly >= settings.hold_at
         episodes.calm[slots] = np.where(held, 0, episodes.calm[slots] + 1)
         cleared = episodes.calm[slots] >= settings.resolve_after
@@ -250,11 +275,17 @@ class Judge:
             peak=float(episodes.peak[slot]),
             evidence=self._evidence(slot),
             model=self.model,
+            suspicions=self._suspicions(slot),
         )
+
+    def _suspicions(self, slot: np.intp | int) -> tuple[Suspicion, ...]:
+        share = self._episodes.shares(np.array([slot]), self._nameable)[0, 0]
+        return suspicions(self.profile, Traces(share, *self._episodes.strayed(slot)))
 
     def _evidence(self, slot: np.intp | int) -> tuple[Evidence, ...]:
         share, attention, residual = self._episodes.shares(np.array([slot]), self._nameable)[0]
         observed, expected, direction = self._episodes.view[slot]
+        since = self._episodes.since[slot, 0]
         # A stable sort, so that ties are named in the profile's order and replay gives the same bytes.
         ranked = np.argsort(-share, kind="stable")[: self.settings.evidence_channels]
         return tuple(
@@ -266,6 +297,7 @@ class Judge:
                 observed=float(observed[c]),
                 expected=float(expected[c]),
                 direction=0 if np.isnan(direction[c]) else int(direction[c]),
+                since_t=int(since[c]) or None,
             )
             for c in ranked
             if self._nameable[c] and share[c] > 0
@@ -287,10 +319,10 @@ class Judge:
         start, needed = len(self._devices), len(self._devices) + len(devices)
         if needed > len(self._last_t):
             size = max(16, 2 * len(self._last_t), needed)
-            self._last_t = _enlarge(self._last_t, size, _NEVER)
-            self._anomaly = _enlarge(self._anomaly, size, 0)
-            self._seen = _enlarge(self._seen, size, 0)
-            self._slot = _enlarge(self._slot, size, -1)
+            self._last_t = enlarge(self._last_t, size, _NEVER)
+            self._anomaly = enlarge(self._anomaly, size, 0)
+            self._seen = enlarge(self._seen, size, 0)
+            self._slot = enlarge(self._slot, size, -1)
         self._devices.extend(devices)
         self._row.update((device, start + i) for i, device in enumerate(devices))
 
@@ -360,7 +392,8 @@ class Judge:
             self._seen[:known] = saved.arrays["seen"]
             rows = saved.arrays["slot.row"].astype(np.intp)
             slots = self._episodes.take(rows)
-            for name in Episodes.columns():
+            missing = {name for name in LATER if f"slot.{name}" not in saved.arrays}
+            for name in set(Episodes.columns()) - missing:
                 fit(getattr(self._episodes, name), slots, saved.arrays[f"slot.{name}"], self._columns(saved))
             old_top = self._columns(saved)[0][saved.arrays["slot.top"].astype(np.intp)]
         except (KeyError, IndexError, ValueError) as error:
@@ -376,19 +409,3 @@ class Judge:
         return np.array([self.profile.index.get(name, -1) for name in names], np.intp), len(
             self.profile.names
         )
-
-
-def _rounds(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """Positions of the first window of each device, then of the second, and so on."""
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(rows) else np.zeros(0, np.intp)
-    rank = np.arange(len(rows)) - np.repeat(first, np.diff(np.r_[first, len(rows)]))
-    for turn in range(int(rank.max()) + 1 if len(rows) else 0):
-        yield np.sort(order[rank == turn])
-
-
-def _enlarge(array: NDArray[_T], size: int, filler: int) -> NDArray[_T]:
-    larger = np.full(size, filler, array.dtype)
-    larger[: len(array)] = array
-    return larger

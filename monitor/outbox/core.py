@@ -116,6 +116,8 @@ class Outbox:
                 new = await writing.put_events(connection, happened, work.now_ms)
                 jobs = await writing.put_jobs(connection, new, self.targets, work.now_ms)
                 self._milestone(Milestone.ALERTS_WRITTEN)
+            if work.explanations:
+                await writing.put_explanations(connection, work.explanations)
             await writing.save(connection, work.checkpoints, work.now_ms)
             self._milestone(Milestone.CHECKPOINT_WRITTEN)
         self._milestone(Milestone.COMMITTED)
@@ -182,6 +184,11 @@ class Outbox:
         """One alert, None where there is none."""
         async with self._db.read() as connection:
             return await reading.one(connection, alert_id)
+
+    async def explanation(self, alert_id: uuid.UUID) -> bytes | None:
+        """What stands behind an alert's picture, for `monitor.explanations.read`; None where there is nothing."""
+        async with self._db.read() as connection:
+            return await reading.explanation(connection, alert_id)
 
     async def counts(self) -> list[Count]:
         """How many alerts by severity and status."""

@@ -103,11 +103,13 @@ class Database:
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        scripts = ScriptDirectory.from_config(config)
+        known = [script.revision for script in scripts.walk_revisions()]  # newest first
         now = context.get_current_revision()
         if now is not None and now not in known:
             raise OutboxTooNewError(self.url, now)
-        (command.downgrade if revision == "base" else command.upgrade)(config, revision)
+        older = known[known.index(now) + 1 :] if now is not None else []
+        (command.downgrade if revision in {"base", *older} else command.upgrade)(config, revision)
 
     async def close(self) -> None:
         """Give every connection back."""

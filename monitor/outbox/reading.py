@@ -11,7 +11,7 @@ from sqlalchemy import CursorResult, Row, and_, delete, func, or_, select, tuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.alerts import Alert, Status
-from monitor.outbox.schema import alerts, attempts, deliveries, events
+from monitor.outbox.schema import alerts, attempts, deliveries, events, explanations
 from monitor.outbox.types import Attempt, Backlog, Count, Delivery, InvalidCursorError, JobState, Page, Stuck
 from monitor.outbox.writing import acknowledgement, chunks
 
@@ -59,6 +59,13 @@ async def one(connection: AsyncConnection, alert_id: uuid.UUID, *, hold: bool = 
     statement = select(alerts).where(alerts.c.id == str(alert_id))
     row = (await connection.execute(statement.with_for_update() if hold else statement)).first()
     return None if row is None else _alert(row)
+
+
+async def explanation(connection: AsyncConnection, alert_id: uuid.UUID) -> bytes | None:
+    """What stands behind an alert's picture, as it was kept; None where there is nothing."""
+    statement = select(explanations.c.body).where(explanations.c.alert_id == str(alert_id))
+    found: bytes | None = (await connection.execute(statement)).scalar()
+    return found
 
 
 async def counts(connection: AsyncConnection) -> list[Count]:

@@ -64,6 +64,14 @@ events = Table(
     UniqueConstraint("alert_id", "origin", "number"),
 )
 
+explanations = Table(
+    "explanations",
+    metadata,
+    Column("alert_id", String(36), ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 deliveries = Table(
     "deliveries",
     metadata,

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from monitor.alerts import AlertEvent
+from monitor.explanations import Kept
 from streams.transport import TopicPartition
 
 T = TypeVar("T")
@@ -119,6 +120,8 @@ class Work:
     events: Sequence[AlertEvent] = ()
     checkpoints: Mapping[TopicPartition, Checkpoint] = field(default_factory=dict)
     now_ms: int = 0
+    explanations: Sequence[Kept] = ()
+    """Of alerts that are there already or come with `events`; the newest window of an alert stays."""
 
 
 @dataclass(frozen=True, slots=True)

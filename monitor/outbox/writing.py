@@ -9,7 +9,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.alerts import Acknowledgement, AlertEvent, Status, body, milliseconds, moment
-from monitor.outbox.schema import alerts, checkpoints, deliveries, events
+from monitor.explanations import Kept
+from monitor.outbox.schema import alerts, checkpoints, deliveries, events, explanations
 from monitor.outbox.types import Checkpoint, JobState, Restored, StaleEpochError
 from streams.transport import TopicPartition
 
@@ -135,6 +136,27 @@ def _alert_row(event: AlertEvent, now_ms: int) -> dict[str, Any]:
         "body": alert.model_dump_json(),
         "changed_ms": now_ms,
     }
+
+
+async def put_explanations(connection: AsyncConnection, kept: Sequence[Kept]) -> None:
+    """The newest window of each alert; one of an alert that is there no more is left out."""
+    newest = {str(one.alert_id): one for one in sorted(kept, key=lambda one: one.at_ms)}
+    for some in chunks(sorted(newest)):
+        there = (await connection.execute(select(alerts.c.id).where(alerts.c.id.in_(some)))).scalars().all()
+        rows = [
+            {"alert_id": key, "at_ms": newest[key].at_ms, "body": newest[key].body} for key in sorted(there)
+        ]
+        if not rows:
+            continue
+        insert = upsert(connection, explanations).values(rows)
+        new = insert.excluded
+        await connection.execute(
+            insert.on_conflict_do_update(
+                index_elements=["alert_id"],
+                set_={"at_ms": new.at_ms, "body": new.body},
+                where=new.at_ms >= explanations.c.at_ms,
+            )
+        )
 
 
 async def put_events(

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
 from monitor.alerts import Alert, EventType, Status
+from monitor.explanations import AlertExplanation, ExplanationError, read
 from monitor.findings import Kind, Severity
 from monitor.metrics import Metrics
 from monitor.outbox import InvalidCursorError, UnknownAlertError
@@ -79,6 +80,24 @@ def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], d
         _found(await store.alert(alert_id), alert_id)
         return DeliveryPage(items=[shown(row) for row in await store.deliveries(alert_id)])
 
+    @router.get("/{alert_id}/explanation", responses=examples.answers(examples.explanation()) | _documented())
+    async def read_explanation(alert_id: AlertId) -> AlertExplanation:
+        """What stands behind the alert: the window that opened it, or the strongest since, reading by reading.
+
+        With what was expected of each channel, the band in which a healthy device's readings nearly always lie, and
+        how much attention each channel got in each stretch of time. `attendant explain` draws it. 404 where
+        nothing was kept: the device was silent, or its model explains nothing.
+        """
+        alert = _found(await store.alert(alert_id), alert_id)
+        kept = await store.explanation(alert_id)
+        if kept is None:
+            raise _unexplained(alert)
+        try:
+            return read(alert_id, kept)
+        except ExplanationError as error:
+            log.warning("explanation cannot be read", alert=str(alert_id), reason=str(error))
+            raise _unexplained(alert) from None
+
     @router.post(
         "/{alert_id}/acknowledge",
         responses=_documented(
@@ -138,6 +157,15 @@ def _unknown(alert_id: UUID) -> ProblemError:
         ProblemKind.NO_SUCH_ALERT,
         f"There is no alert {alert_id}.",
         "List the alerts at /api/v1/alerts; resolved ones past the retention time are removed.",
+    )
+
+
+def _unexplained(alert: Alert) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.NOT_FOUND,
+        ProblemKind.NO_EXPLANATION,
+        f"There is no explanation of alert {alert.id} ({alert.kind}).",
+        "Only faults found by a model that explains itself have one, and only those found since it was brought in.",
     )
 
 

@@ -13,9 +13,11 @@ from monitor.alerts import (
     ChannelEvidence,
     DeviceInfo,
     EventType,
+    Hypothesis,
     Model,
     Status,
 )
+from monitor.explanations import AlertExplanation, ExplainedChannel
 from monitor.findings import Kind, Severity
 from monitor.outbox import JobState
 from monitor.web.schemas import AlertDelivery, AlertPage, DeliveryAttempt, DeliveryPage
@@ -51,6 +53,14 @@ def alert(acknowledged: bool = False) -> Alert:
             _channel("line_pressure_down", "Downstream line pressure", "mm[Hg]", 0.68, 412.0, 351.0),
             _channel("motor_current", "Motor current", "mA", 0.21, 131.0, 118.0),
         ),
+        hypotheses=(
+            Hypothesis(
+                fault="downstream_occlusion",
+                title="Downstream occlusion (clot, kink)",
+                confidence=0.87,
+                action="Check line, clamp and catheter for a kink or clot.",
+            ),
+        ),
         model=Model(name="infusion-pump", version="1.0.0", digest="3f" * 32),
     )
     who = Acknowledgement(
@@ -62,6 +72,31 @@ def alert(acknowledged: bool = False) -> Alert:
 def alerts() -> AlertPage:
     """The last page."""
     return AlertPage(items=[alert()], next=None)
+
+
+def explanation() -> AlertExplanation:
+    """Four rows of two patches."""
+    at = _DETECTED
+    channel = ExplainedChannel(
+        name="line_pressure_down",
+        title="Downstream line pressure",
+        unit="mm[Hg]",
+        values=[352.0, None, 391.0, 412.0],
+        expected=[350.0, 350.0, 351.0, 351.0],
+        low=[338.0, 338.0, 339.0, 339.0],
+        high=[362.0, 362.0, 363.0, 363.0],
+        attention=[0.08, 0.6],
+    )
+    return AlertExplanation(
+        alert=alert().id,
+        at=at,
+        started_at=at - timedelta(seconds=20),
+        row_s=5.0,
+        rows=4,
+        patch_rows=2,
+        anomaly=2.4,
+        channels=[channel],
+    )
 
 
 def deliveries() -> DeliveryPage:
@@ -112,4 +147,5 @@ def _channel(
         observed=observed,
         expected=expected,
         direction=1,
+        since=_STARTED - timedelta(seconds=40),
     )

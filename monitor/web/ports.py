@@ -64,6 +64,10 @@ class AlertStore(Protocol):
 
     async def alert(self, alert_id: uuid.UUID) -> Alert | None: ...
 
+    async def explanation(self, alert_id: uuid.UUID) -> bytes | None:
+        """For `monitor.explanations.read`; None where there is nothing."""
+        ...
+
     async def acknowledge(self, alert_id: uuid.UUID, by: str, note: str, now_ms: int) -> Alert:
         """The first acknowledgement stands, whoever comes later.
 

@@ -26,6 +26,7 @@ class ProblemKind(StrEnum):
     NO_SUCH_DEVICE = "no-such-device"
     NO_SUCH_DELIVERY = "no-such-delivery"
     NO_SUCH_ALERT = "no-such-alert"
+    NO_EXPLANATION = "no-explanation"
     ALERT_RESOLVED = "alert-resolved"
     ALERT_ACKNOWLEDGED = "alert-acknowledged"
     INVALID_CURSOR = "invalid-cursor"

@@ -43,7 +43,7 @@ def _config(folder: Path, broker: EmbeddedTestBroker, topic: str, receiver: Webh
 
 
 def _essence(alerts: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
-    """What must not differ: which alerts, when, how strong, with which channels."""
+    """What must not differ: which alerts, when, how strong, with which channels and which faults in mind."""
     return {
         (
             alert["id"],
@@ -51,8 +51,17 @@ def _essence(alerts: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
             alert["started_at"],
             alert["detected_at"],
             alert["peak"],
-            tuple((channel["name"], channel["share"]) for channel in alert["channels"]),
+            tuple((channel["name"], channel["share"], channel["since"]) for channel in alert["channels"]),
+            tuple((told["fault"], told["confidence"]) for told in alert["hypotheses"]),
         )
+        for alert in alerts
+    }
+
+
+async def _pictures(service: ServiceProcess, alerts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Alert → what stands behind its picture."""
+    return {
+        alert["id"]: (await service.get(f"/api/v1/alerts/{alert['id']}/explanation")).json()
         for alert in alerts
     }
 
@@ -88,7 +97,9 @@ async def test_kill_9_twice_gives_the_alerts_of_an_uninterrupted_run(
             _config(tmp_path, embedded_broker, whole, receiver), tmp_path / "again.log"
         ) as service:
             expected = await service.alerts()
+            behind = await _pictures(service, expected)
     assert {alert["device"]["id"] for alert in expected} >= {"PUMP-000", "PUMP-002", "PUMP-003"}
+    assert all(picture["channels"] for picture in behind.values())
 
     async with WebhookReceiver(SECRET, lambda: 0) as receiver:
         file, log = _config(tmp_path, embedded_broker, broken, receiver), tmp_path / "broken.log"
@@ -107,6 +118,7 @@ async def test_kill_9_twice_gives_the_alerts_of_an_uninterrupted_run(
             assert await service.terminate() == 0
         async with ServiceProcess(file, log) as service:
             found = await service.alerts()
+            assert await _pictures(service, found) == behind
         ids = [delivery.id for delivery in receiver.received]
 
     assert _essence(found) == _essence(expected)

@@ -77,6 +77,17 @@ def test_the_fault_of_a_real_recording_is_found_and_nothing_else(road: Road, fil
     assert (at < end_s + GRACE_MS / 1000).all()
 
 
+@pytest.mark.parametrize("file", [f for f in FILES if "low_rate" not in f.stem], ids=lambda file: file.stem)
+def test_the_onset_of_a_real_leak_is_told_to_the_second_and_a_leak_suspected(road: Road, file: Path) -> None:
+    recording = read_recording(file)
+    (fault,) = recording.episodes()
+    first = next(f for f in findings(road, recording) if f.action is Action.OPEN)
+    since = first.evidence[0].since_t
+    assert since is not None
+    assert abs(since - START_MS - fault.start_ms) < 1500
+    assert "leak_or_disconnection" in [s.fault for s in first.suspicions]
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 @pytest.mark.parametrize(("gain", "offset"), [(0.94, 0.0), (1.06, 0.0), (1.0, -1.0), (1.0, 1.0)])
 def test_a_sensor_a_little_off_raises_no_alarm_before_the_fault(

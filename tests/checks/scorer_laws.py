@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.scoring import Score, Scorer
+from models.scoring import Explainer, Explanation, Score, Scorer
 
 Windows = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 def fields(score: Score) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """Every array of a score with its name."""
+    """Every array of a score with its name; what a scorer may leave out only where it tells it."""
     for name in Score.__slots__:
-        yield name, getattr(score, name)
+        if (plane := getattr(score, name)) is not None:
+            yield name, plane
 
 
 def assert_same(one: Score, other: Score) -> None:
@@ -100,6 +101,65 @@ def law_same_again(scorer: Scorer, windows: Windows) -> None:
     assert_same(first, scorer.score(values, mask))
 
 
+def law_strays_are_told_where_there_are_readings(scorer: Scorer, windows: Windows) -> None:
+    """How channels stray is told for each with a reading or for none, and since when within the window."""
+    values, mask = windows
+    score = scorer.score(values, mask)
+    if score.deviation is None or score.liveliness is None or score.off_rows is None:
+        assert score.deviation is None
+        assert score.liveliness is None
+        assert score.off_rows is None
+        return
+    for plane in (score.deviation, score.liveliness, score.off_rows):
+        assert plane.shape == score.share.shape
+    assert (np.isfinite(score.deviation) == np.isfinite(score.expected)).all()
+    assert not np.isfinite(score.liveliness[score.imputed]).any()
+    assert (score.off_rows >= 0).all()
+    assert (score.off_rows <= values.shape[1]).all()
+    assert not score.off_rows[score.imputed].any()
+
+
+def law_explanations_are_bands_and_a_distribution(scorer: Scorer, windows: Windows) -> None:
+    """Low ≤ expected ≤ high wherever anything is expected, and attention sums to the share over time."""
+    if not isinstance(scorer, Explainer):
+        return
+    values, mask = windows
+    told = scorer.explain(values, mask)
+    assert told.expected.shape == told.low.shape == told.high.shape == values.shape
+    known = np.isfinite(told.expected)
+    assert known.any()
+    assert (np.isfinite(told.low) == known).all()
+    assert (np.isfinite(told.high) == known).all()
+    assert (told.low[known] <= told.expected[known]).all()
+    assert (told.expected[known] <= told.high[known]).all()
+    B, _, C = values.shape
+    assert told.attention.shape[0] == B
+    assert told.attention.shape[2] == C
+    assert values.shape[1] % told.attention.shape[1] == 0
+    assert (told.attention >= 0).all()
+    np.testing.assert_allclose(told.attention.sum((1, 2)), 1.0, atol=1e-4)
+    score = scorer.score(values, mask)
+    np.testing.assert_allclose(told.attention.sum(1), score.share, atol=1e-4)
+
+
+def law_explanations_depend_on_their_window_alone(scorer: Scorer, windows: Windows) -> None:
+    """To the bit, whatever stands beside it and under the mask; inputs stay as they are; none is explained by none."""
+    if not isinstance(scorer, Explainer):
+        return
+    values, mask = windows
+    before = values.tobytes(), mask.tobytes()
+    whole = scorer.explain(values, mask)
+    filled = np.where(mask, values, np.float32(1e9))
+    for b in (0, 3, 5, 9, 11, len(values) - 1):
+        alone = scorer.explain(filled[b : b + 1], mask[b : b + 1])
+        for name in Explanation.__slots__:
+            assert getattr(whole, name)[b].tobytes() == getattr(alone, name)[0].tobytes(), name
+    assert (values.tobytes(), mask.tobytes()) == before
+    assert len(scorer.explain(values[:0], mask[:0])) == 0
+    with pytest.raises(ValueError, match="shape"):
+        scorer.explain(values[:, 1:], mask[:, 1:])
+
+
 LAWS = (
     law_shapes_and_sums,
     law_input_is_untouched,
@@ -108,4 +168,7 @@ LAWS = (
     law_no_readings_no_crash,
     law_wrong_shapes_are_refused,
     law_same_again,
+    law_strays_are_told_where_there_are_readings,
+    law_explanations_are_bands_and_a_distribution,
+    law_explanations_depend_on_their_window_alone,
 )

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -30,8 +31,10 @@ from monitor.findings import (
     Evidence,
     Kind,
     SnapshotError,
+    Suspicion,
 )
-from tests.monitor.worlds import MODEL, PROFILES, PUMP, START, finding
+from streams.devices import FaultSignature, Movement
+from tests.monitor.worlds import EVIDENCE, MODEL, PROFILES, PUMP, START, finding
 
 
 def opened(book: AlertBook, **changes: object) -> AlertEvent:
@@ -115,6 +118,7 @@ def test_the_payload_names_the_device_the_channels_and_the_model() -> None:
         "observed": 412.3,
         "expected": 351.2,
         "direction": 1,
+        "since": None,
     }
     assert (alert["channels"][2]["mdc"], alert["channels"][2]["observed"]) == (158014, None)
     assert alert["model"] == {"name": "infusion-pump", "version": "1.0.0", "digest": "ab" * 32}
@@ -237,3 +241,36 @@ def test_any_clock_of_a_device_makes_a_valid_time(t: int) -> None:
 
     assert isinstance(event.alert.id, uuid.UUID)
     assert json.loads(body(event))["data"]["started_at"].endswith("Z")
+
+
+def test_hypotheses_come_with_title_and_action_of_the_profile_and_fit_into_a_webhook() -> None:
+    long = FaultSignature(
+        name="occlusion", title="T" * 400, action="A" * 5000, moves={"line_pressure_down": Movement.UP}
+    )
+    book = AlertBook({PUMP.type: PUMP.model_copy(update={"faults": (long,)})})
+    told = tuple(Suspicion("occlusion", 0.98765) for _ in range(3))
+    event = book.apply(finding(suspicions=(*told, Suspicion("unheard_of", 0.01))))
+    assert event is not None
+    first, *_ = event.alert.hypotheses
+    assert (first.fault, first.confidence) == ("occlusion", 0.988)
+    assert first.title == "T" * 120
+    assert len(event.alert.hypotheses) == 3
+    assert len(body(event)) < MAX_BODY
+
+
+def test_hypotheses_follow_the_episode() -> None:
+    known = FaultSignature(
+        name="occlusion", title="Occlusion", action="Look.", moves={"motor_current": Movement.UP}
+    )
+    book = AlertBook({PUMP.type: PUMP.model_copy(update={"faults": (known,)})})
+    book.apply(finding(suspicions=(Suspicion("occlusion", 0.4),)))
+    event = book.apply(finding(Action.UPDATE, START + 60_000, suspicions=(Suspicion("occlusion", 0.9),)))
+    assert event is not None
+    assert [h.confidence for h in event.alert.hypotheses] == [0.9]
+
+
+def test_a_channel_tells_since_when_it_deviates() -> None:
+    evidence = (replace(EVIDENCE[0], since_t=START - 90_000), EVIDENCE[1])
+    event = AlertBook(PROFILES).apply(finding(evidence=evidence))
+    assert event is not None
+    assert [channel.since for channel in event.alert.channels] == [moment(START - 90_000), None]

@@ -22,6 +22,7 @@ COMMANDS = (
     "bench",
     "check-config",
     "alerts",
+    "explain",
 )
 
 
@@ -33,7 +34,7 @@ def attendant(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_names_every_command_and_imports_nothing_heavy() -> None:
-    heavy = "torch", "aiokafka", "pandas", "sqlalchemy", "scipy", "pyarrow", "fastapi"
+    heavy = "torch", "aiokafka", "pandas", "sqlalchemy", "scipy", "pyarrow", "fastapi", "matplotlib"
     script = (
         "import sys\nsys.argv = ['attendant', '--help']\nfrom monitor.cli import main\n"
         f"try: main()\nexcept SystemExit: print('HEAVY', [m for m in {heavy} if m in sys.modules])"

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import column, inspect, table, text
 
 from monitor.alerts import Alert, AlertEvent, EventType, Status, body
+from monitor.explanations import Kept
 from monitor.findings import Severity
 from monitor.outbox import (
     Checkpoint,
@@ -571,6 +572,68 @@ async def test_a_database_that_cannot_be_used_is_one_clear_line_without_secrets(
 
     assert "s3cret" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+# -- explanations --------------------------------------------------------------------------------------
+
+
+async def test_an_explanation_is_written_with_its_alert_and_read_back(outbox: Outbox) -> None:
+    (opened, *_), key = story(), story()[0].alert.id
+    kept = Kept(key, NOW, b"\x00picture")
+    await outbox.record(Work(events=[opened], now_ms=NOW, explanations=[kept]))
+
+    assert await outbox.explanation(key) == b"\x00picture"
+    assert await outbox.explanation(uuid.uuid4()) is None
+
+
+async def test_the_newest_window_of_an_alert_stays_whatever_a_replay_brings(outbox: Outbox) -> None:
+    events, key = story(), story()[0].alert.id
+    await outbox.record(Work(events=events[:1], explanations=[Kept(key, 2000, b"second")]))
+    await outbox.record(Work(events=events[:1], explanations=[Kept(key, 1000, b"first")]))
+    assert await outbox.explanation(key) == b"second"
+
+    await outbox.record(Work(explanations=[Kept(key, 3000, b"third"), Kept(key, 2500, b"between")]))
+    assert await outbox.explanation(key) == b"third"
+
+
+async def test_an_explanation_of_an_alert_that_is_gone_stops_nothing(outbox: Outbox) -> None:
+    lost = uuid.uuid4()
+    recorded = await outbox.record(Work(events=story(), explanations=[Kept(lost, 1, b"x")]))
+    assert len(recorded.events) == 3
+    assert await outbox.explanation(lost) is None
+
+
+async def test_explanations_of_a_stale_worker_are_not_written(outbox: Outbox) -> None:
+    await outbox.acquire([P0])
+    await outbox.acquire([P0])
+    events = story()
+    work = Work({P0: 1}, events, {P0: Checkpoint(1)}, NOW, [Kept(events[0].alert.id, 1, b"x")])
+    with pytest.raises(StaleEpochError):
+        await outbox.record(work)
+    assert await outbox.explanation(events[0].alert.id) is None
+
+
+async def test_explanations_are_pruned_with_their_alerts(outbox: Outbox) -> None:
+    events, key = story(), story()[0].alert.id
+    await outbox.record(Work(events=events, now_ms=NOW, explanations=[Kept(key, 1, b"x")]))
+    await deliver_all(outbox)
+
+    assert await outbox.prune(NOW + 1) == 1
+    assert await outbox.explanation(key) is None
+
+
+async def test_explanations_can_be_taken_out_and_brought_back_without_touching_alerts(
+    database_url: str,
+) -> None:
+    events = story()
+    async with opened(database_url) as outbox:
+        work = Work(events=events, now_ms=NOW, explanations=[Kept(events[0].alert.id, 1, b"x")])
+        await outbox.record(work)
+    await migrate(database_url, "0001")
+    await migrate(database_url)
+    async with opened(database_url) as outbox:
+        assert (await outbox.alert(events[0].alert.id)) is not None
+        assert await outbox.explanation(events[0].alert.id) is None
 
 
 async def test_sqlite_commits_are_durable(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ ROUTES = (
     "GET /api/v1/alerts",
     "GET /api/v1/alerts/{alert_id}",
     "GET /api/v1/alerts/{alert_id}/deliveries",
+    "GET /api/v1/alerts/{alert_id}/explanation",
     "POST /api/v1/alerts/{alert_id}/acknowledge",
     "GET /api/v1/deliveries",
     "POST /api/v1/deliveries/{delivery_id}/replay",
