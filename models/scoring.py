@@ -4,7 +4,7 @@ Knows no Kafka, no alert and no device id. Scores leave this package as numpy.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ class Score:
     """(B, C) -1 lower, 0 as expected, +1 higher than expected."""
     imputed: NDArray[np.bool_]
     """(B, C) True where the window held no reading of the channel."""
+    spread: NDArray[np.float32]
+    """(B, C) standard deviation of `expected` over healthy devices, in the channel's unit; NaN where the model
+    knows none, as for counters, settings and states."""
 
     def __len__(self) -> int:
         return len(self.anomaly)
@@ -62,6 +65,21 @@ class Scorer(Protocol):
 
     def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         """Score (B, T, C) windows; `values` is NaN where `mask` is False. Inputs are not changed.
+
+        Raises:
+            ValueError: shapes that don't fit the model.
+        """
+        ...
+
+
+@runtime_checkable
+class AdaptableScorer(Scorer, Protocol):
+    """A scorer that can be told how one device differs from its type."""
+
+    def score_adapted(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
+    ) -> Score:
+        """As `score`, expecting `bias` (B, C) spreads more than of any device; `expected` says so, too.
 
         Raises:
             ValueError: shapes that don't fit the model.

@@ -70,6 +70,7 @@ class RhythmScorer:
             expected=_column(np.where(n > 0, expected, np.nan)),
             direction=np.where(np.abs(off) >= self.certain, np.sign(off), 0).astype(np.int8)[:, None],
             imputed=np.logical_not(mask.any(1)),
+            spread=np.full((len(values), 1), np.nan, np.float32),
         )
 
     @torch.inference_mode()

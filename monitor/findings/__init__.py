@@ -3,6 +3,7 @@
 Pure decisions: no clock, no broker, no database. Knows nothing about alerts.
 """
 
+from monitor.findings.baseline import AdaptationSettings, Baseline, Learning
 from monitor.findings.blob import SnapshotError
 from monitor.findings.finding import (
     SILENCE,
@@ -17,7 +18,7 @@ from monitor.findings.finding import (
     Severity,
     SilenceSettings,
 )
-from monitor.findings.judge import Judge, Standing
+from monitor.findings.judge import Judge, Standing, Verdict
 from monitor.findings.silence import Silence, check_together
 
 __all__ = [
@@ -25,16 +26,20 @@ __all__ = [
     "SITE",
     "SITE_TYPE",
     "Action",
+    "AdaptationSettings",
+    "Baseline",
     "Evidence",
     "Finding",
     "Judge",
     "JudgeSettings",
     "Kind",
+    "Learning",
     "Reason",
     "Severity",
     "Silence",
     "SilenceSettings",
     "SnapshotError",
     "Standing",
+    "Verdict",
     "check_together",
 ]

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Generic, TypeVar
 
 from monitor.alerts import AlertEvent
+from monitor.maintenance import Applied
 from streams.transport import TopicPartition
 
 T = TypeVar("T")
@@ -119,6 +120,8 @@ class Work:
     events: Sequence[AlertEvent] = ()
     checkpoints: Mapping[TopicPartition, Checkpoint] = field(default_factory=dict)
     now_ms: int = 0
+    applied: Sequence[Applied] = ()
+    """Maintenance whose effect is in the checkpoints' states."""
 
 
 @dataclass(frozen=True, slots=True)

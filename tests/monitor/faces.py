@@ -36,6 +36,9 @@ class Fleet:
     def device(self, device: str) -> DeviceState | None:
         return next((state for state in self.states if state.device == device), None)
 
+    def now_ms(self) -> int:
+        return NOW_MS
+
 
 @dataclass
 class Wellness:

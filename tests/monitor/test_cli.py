@@ -20,6 +20,7 @@ COMMANDS = (
     "bench",
     "check-config",
     "alerts",
+    "devices",
 )
 
 
