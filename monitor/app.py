@@ -142,7 +142,10 @@ def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:
 def _load(
     settings: Settings,
 ) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, tuple[int, int, float]]]:
-    """Profiles, models, and the k of n and hold level that each model was fitted for; torch is imported here, off the event loop."""
+    """Profiles, models, and the k of n and hold level that each model was fitted for.
+
+    torch is imported here, off the event loop.
+    """
     loading = importlib.import_module("models.loading")
     try:
         profiles = load_profiles(settings.models.profile_folders)

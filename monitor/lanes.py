@@ -200,7 +200,7 @@ class Lane:
     # -- maintenance -----------------------------------------------------------------------------------
 
     def service(self, entries: Iterable[Maintenance]) -> None:
-        """All maintenance that did not take effect yet, oldest first; those of other lanes' devices are left to them."""
+        """All maintenance that did not take effect yet, oldest first; other lanes' devices are left to them."""
         mine = self.device_types()
         self._serviced = {}
         for entry in entries:
@@ -208,7 +208,7 @@ class Lane:
                 self._serviced.setdefault(entry.device, []).append(entry)
 
     def serve_unjudged(self, now_ms: int) -> list[AlertEvent]:
-        """Maintenance of devices without windows, because they are silent or have no model, takes effect by the clock."""
+        """Maintenance of devices without windows, silent ones or such without a model, takes effect by the clock."""
         if not self._serviced:
             return []
         silent, types = set(self.silence.silent()), self.device_types()

@@ -1,7 +1,7 @@
 """A person says that a device was serviced: what is kept of it. Knows no database, no window and no HTTP.
 
-Where it is applied: a lane takes the entries of its own devices (`monitor.lanes`), each once and in one transaction with
-the lane's memory, at the first window of the device that ends after `effective_ms` of the stream's clock.
+Where it is applied: a lane takes the entries of its own devices (`monitor.lanes`), each once and in one transaction
+with the lane's memory, at the first window of the device that ends after `effective_ms` of the stream's clock.
 """
 
 import uuid

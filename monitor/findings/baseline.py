@@ -1,9 +1,9 @@
 """What is usual for one device and not for its type: a slow, bounded estimate of its own bias, channel by channel.
 
 The bias is the mean of (observed - expected) over windows that are clearly normal, in spreads of the model's
-expectation, because what is little in one mode of a device is a lot in another. The model is told of it and expects that
-much more or less of this very device, so that one which always reads a little high is not judged by that. The bias stays
-within `bound` spreads, moves slowly once settled, and is learned from nothing that came shortly before or after anything
+expectation, because what is little in one mode of a device is a lot in another. The model is told of it and expects so
+much more or less of this very device: one that always reads a little high is not judged by that. The bias stays within
+`bound` spreads, moves slowly once settled, and is learned from nothing that came shortly before or after anything
 suspicious, so that a fault never becomes the new normal by itself.
 
 Device time is cut into steps, the same for every replay. A device's bias changes only where a step begins, so that all
@@ -45,7 +45,7 @@ class AdaptationSettings(BaseModel):
     """Only windows of an anomaly below this teach; 1.0 is the threshold."""
     hold_h: Annotated[float, Field(ge=0)] = 0.5
     """After a window that was not calm, and after an episode, nothing is learned for so long."""
-    settle_h: Annotated[float, Field(gt=0)] = 6.0
+    settle_h: Annotated[float, Field(gt=0)] = 24.0
     """A new device's bias is the mean of all that was learned so far; after so many hours it is settled ..."""
     time_constant_h: Annotated[float, Field(gt=0)] = 168.0
     """... and follows new readings with this time constant only."""
@@ -120,13 +120,13 @@ class Baseline:
     def begin(self, devices: Sequence[str], end_t: NDArray[np.int64]) -> None:
         """These windows come next: what was learned in steps that are over is applied. No two steps of one device."""
         rows, steps = self._rows(devices), self.steps(end_t)
-        fresh = self._begun_t[rows] == NEVER
-        self._begun_t[rows[fresh]] = end_t[fresh]
+        # The first window of each device: which others came with it is a matter of how polls were cut.
+        rows, first = np.unique(rows, return_index=True)
+        steps, end_t = steps[first], end_t[first]
+        new = self._begun_t[rows] == NEVER
+        self._begun_t[rows[new]] = end_t[new]
         later = steps > self._step[rows]
-        rows, first = np.unique(rows[later], return_index=True)
-        if not len(rows):
-            return
-        steps = steps[later][first]
+        rows, steps = rows[later], steps[later]
         following = steps == self._step[rows] + 1
         self._commit(rows[following])
         self._pending[rows[following], WAITING] = self._pending[rows[following], FRESH]
@@ -209,10 +209,13 @@ class Baseline:
         bias, seen = self._bias[rows], self._seen[rows] + count
         off = np.divide(total, count, out=np.zeros_like(total), where=known) - bias
         settled = seen > self._settle
-        gain = np.minimum(count / np.maximum(np.where(settled, self._memory, seen), 1.0), 1.0)
-        off = np.where(settled, np.clip(off, -self.settings.drift, self.settings.drift), off)
+        # Until it is settled it is a mean, in which the hours that are still to come count as without a bias: how a
+        # device behaves with one patient or in one mode says little of how it is.
+        gain = count / np.where(settled, self._memory, self._settle)
         limit = self.settings.bound
-        self._bias[rows] = np.where(known, np.clip(bias + gain * off, -limit, limit), bias)
+        following = bias + gain * np.clip(off, -self.settings.drift, self.settings.drift)
+        moved = np.where(settled, following, bias + gain * (off + bias))
+        self._bias[rows] = np.where(known, np.clip(moved, -limit, limit), bias)
         self._seen[rows] = seen
         self._learned[rows] += count.max(1).astype(np.int64)
 

@@ -150,7 +150,7 @@ class JudgeSettings(BaseModel):
     """Channels that a finding names at most."""
 
     def fitted_for(self, k: int, n: int, hold: float | None = None) -> "JudgeSettings":
-        """With a model's own k of n and hold level, which its threshold was fitted for, but for what the operator set."""
+        """With the k of n and the hold level that a model's threshold was fitted for, but for what the operator set."""
         fitted: dict[str, float] = {} if {"k", "n"} & self.model_fields_set else {"k": k, "n": n}
         if hold is not None and not {"open_at", "hold_at"} & self.model_fields_set:
             fitted["hold_at"] = hold

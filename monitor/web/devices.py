@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 def maintenance(
     prefix: str, store: AlertStore, fleet: FleetView, now: Callable[[], datetime], woken: Callable[[], None]
 ) -> APIRouter:
-    """`/devices/{device_id}/maintenance` below `prefix`; to be included before `devices`, whose ids may hold slashes."""
+    """`/devices/{device_id}/maintenance` below `prefix`; comes before `devices`, whose ids may hold slashes."""
     router = APIRouter(prefix=f"{prefix}/devices", tags=["devices"])
 
     @router.get(
