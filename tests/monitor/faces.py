@@ -86,6 +86,8 @@ class Face:
     fleet: Fleet
     health: Wellness
     metrics: Metrics
+    woken: list[str]
+    """A word for every time that the service was told of work in the store."""
 
 
 @asynccontextmanager
@@ -119,6 +121,7 @@ async def face(
     outbox = await Outbox.open(f"sqlite:///{folder / 'face.db'}", targets)
     metrics = Metrics.of_process(device_types=[PUMP.type], notifiers=targets)
     fleet, health = Fleet(), Wellness()
+    woken: list[str] = []
     app = create_app(
         outbox,
         fleet,
@@ -127,9 +130,10 @@ async def face(
         scorers={PUMP.type: pump_scorer()} if scorers is None else scorers,
         access=access or Access(),
         now=lambda: NOW,
+        woken=lambda: woken.append("woken"),
     )
     try:
         async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=10) as http:
-            yield Face(url, http, app, outbox, fleet, health, metrics)
+            yield Face(url, http, app, outbox, fleet, health, metrics, woken)
     finally:
         await outbox.close()
