@@ -156,7 +156,8 @@ class Lane:
         baseline = self._baseline(batch.profile.type)
         events = self._serve(batch) if self._serviced else []
         baseline.begin(batch.devices, batch.end_t)
-        return Due(baseline.since_service(batch), baseline.biases(batch.devices)), events
+        batch = baseline.since_service(batch)
+        return Due(batch, baseline.biases(batch)), events
 
     def judge(self, batch: WindowBatch, score: Score) -> list[AlertEvent]:
         """Take scores of windows of this lane, as `begin` answered them; answer what has to be told."""

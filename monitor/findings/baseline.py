@@ -6,6 +6,10 @@ much more or less of this very device: one that always reads a little high is no
 `bound` spreads, moves slowly once settled, and is learned from nothing that came shortly before or after anything
 suspicious, so that a fault never becomes the new normal by itself.
 
+It is the bias in one mode, the one that a device is in most of the time, and told in windows that lie wholly in it: a
+machine that pumps a little more than others while it treats does not do so while it stands still. A device without such
+a mode has no bias.
+
 Device time is cut into steps, the same for every replay. A device's bias changes only where a step begins, so that all
 windows within a step can be scored together and where polls are cut changes no bit. What a step taught waits through
 the next one and is thrown away if anything suspicious is seen until then.
@@ -29,6 +33,8 @@ from streams.devices import DeviceProfile
 
 WILD = 3.0
 """One window says no more than so many spreads, however far off it is."""
+MIXED: Final = -1
+"""Of a window in which a state changed, or none was told."""
 WAITING, FRESH = 0, 1
 COUNT, SUM = 0, 1
 _HOUR_MS: Final = 3_600_000
@@ -46,9 +52,9 @@ class AdaptationSettings(BaseModel):
     hold_h: Annotated[float, Field(ge=0)] = 0.5
     """After a window that was not calm, and after an episode, nothing is learned for so long."""
     settle_h: Annotated[float, Field(gt=0)] = 24.0
-    """A new device's bias is the mean of all that was learned so far; after so many hours it is settled ..."""
+    """A new device is settled after so many hours; before half of them it has no bias, then more and more of it ..."""
     time_constant_h: Annotated[float, Field(gt=0)] = 168.0
-    """... and follows new readings with this time constant only."""
+    """... which from then on follows new readings with this time constant only."""
     drift: Annotated[float, Field(gt=0, le=1)] = 0.25
     """A settled bias moves by so many spreads at most within one time constant."""
     step_s: Annotated[float, Field(ge=1)] = 600.0
@@ -63,7 +69,7 @@ class Learning(NamedTuple):
     fresh: bool
     """A full window was seen since then, or since the device was first seen."""
     learned: int
-    """Windows that taught."""
+    """Windows that were clearly normal, in whatever mode."""
     wanted: int
     """Windows after which it is settled."""
     until_t: int | None
@@ -78,7 +84,8 @@ class Baseline:
     """The devices of one type in one partition."""
 
     COLUMNS: Final = (
-        "step", "hold_t", "since_t", "begun_t", "last_t", "learned", "renewed", "pending", "seen", "bias",
+        "step", "hold_t", "since_t", "begun_t", "last_t", "learned", "renewed", "home", "other", "votes",
+        "pending", "seen", "mean", "square", "bias",
     )  # fmt: skip
 
     def __init__(self, profile: DeviceProfile, settings: AdaptationSettings | None = None) -> None:
@@ -92,6 +99,7 @@ class Baseline:
         self._window_ms = profile.window_rows * profile.grid_ms
         # A rhythm has no level, and a counter is read by its slope, which a constant does not change.
         self._adaptable = np.array([c.role == "measured" and not c.cyclic for c in profile.channels])
+        self._states = [i for i, c in enumerate(profile.channels) if c.role == "state"]
         self._devices: list[str] = []
         self._row: dict[str, int] = {}
         C = len(profile.channels)
@@ -102,9 +110,14 @@ class Baseline:
         self._last_t = np.zeros(0, np.int64)
         self._learned = np.zeros(0, np.int64)
         self._renewed = np.zeros(0, np.bool_)
+        self._home = np.zeros(0, np.int64)  # the mode in which it is learned
+        self._other = np.zeros(0, np.int64)  # the last one besides
+        self._votes = np.zeros(0, np.int64)  # windows at home more than elsewhere
         self._pending = np.zeros((0, 2, 2, C), np.float64)  # of the step before and of this one
         self._seen = np.zeros((0, C), np.float64)
-        self._bias = np.zeros((0, C), np.float64)
+        self._mean = np.zeros((0, C), np.float64)  # of what the steps taught
+        self._square = np.zeros((0, C), np.float64)
+        self._bias = np.zeros((0, C), np.float64)  # as far as they agree
 
     @property
     def enabled(self) -> bool:
@@ -134,11 +147,32 @@ class Baseline:
         # After a silence nothing is known of how it began, so the steps before it teach nothing.
         self._pending[rows[~following]] = 0
         self._step[rows] = steps
+        self._move_home(rows[(self._votes[rows] == 0) & (self._other[rows] != self._home[rows])])
 
-    def biases(self, devices: Sequence[str]) -> NDArray[np.float32] | None:
-        """(B, C) by how many spreads these devices differ from their type; None where none does."""
-        bias = self._bias[self._rows(devices)]
-        return bias.astype(np.float32) if bias.any() else None
+    def biases(self, batch: WindowBatch) -> NDArray[np.float32] | None:
+        """(B, C) by how many spreads these windows' devices differ from their type; None where none does."""
+        rows = self._rows(batch.devices)
+        if not self._bias[rows].any():
+            return None
+        at_home = self._modes(batch) == self._home[rows]
+        return np.where(at_home[:, None], self._bias[rows], 0.0).astype(np.float32)
+
+    def _modes(self, batch: WindowBatch) -> NDArray[np.int64]:
+        """(B,) a number for the states that a device was in all through a window; MIXED where they changed."""
+        modes = np.zeros(len(batch), np.int64)
+        steady = np.ones(len(batch), np.bool_)
+        for channel in self._states:
+            values, seen = batch.values[..., channel], batch.mask[..., channel]
+            low = np.where(seen, values, np.inf).min(1)
+            steady &= low == np.where(seen, values, -np.inf).max(1)
+            modes = modes * 64 + np.where(steady, low, 0).astype(np.int64) + 1
+        return np.where(steady, modes, MIXED)
+
+    def _move_home(self, rows: NDArray[np.intp]) -> None:
+        """Elsewhere is where these devices mostly are; what was learned at home says nothing of it."""
+        self._home[rows] = self._other[rows]
+        for column in (self._pending, self._seen, self._mean, self._square, self._bias):
+            column[rows] = 0
 
     def since_service(self, batch: WindowBatch) -> WindowBatch:
         """The windows without the rows from before their device was serviced."""
@@ -163,13 +197,23 @@ class Baseline:
         """
         if not self.enabled:
             return
-        rows = self._rows(batch.devices)
+        rows, modes = self._rows(batch.devices), self._modes(batch)
         low = score.anomaly < self.settings.calm_below
         wary = wary | (calm & ~low)
         calm = calm & low
         told = self._taught(rows, score)
         for index in rounds(rows):
-            self._learn_round(rows[index], batch.end_t[index], calm[index], wary[index], told[index])
+            self._vote(rows[index], modes[index], calm[index])
+            at_home = modes[index] == self._home[rows[index]]
+            self._learn_round(rows[index], batch.end_t[index], calm[index], at_home, wary[index], told[index])
+
+    def _vote(self, rows: NDArray[np.intp], modes: NDArray[np.int64], calm: NDArray[np.bool_]) -> None:
+        """Boyer and Moore's vote: home is the mode of most windows; a change waits for the next step."""
+        told = calm & (modes != MIXED)
+        rows, modes = rows[told], modes[told]
+        away = modes != self._home[rows]
+        self._votes[rows] = np.clip(self._votes[rows] + np.where(away, -1, 1), 0, self._settle)
+        self._other[rows[away]] = modes[away]
 
     def _taught(self, rows: NDArray[np.intp], score: Score) -> NDArray[np.float64]:
         """(B, 2, C) what each window says: 1 and its bias in spreads; 0 where it says nothing."""
@@ -187,6 +231,7 @@ class Baseline:
         rows: NDArray[np.intp],
         t: NDArray[np.int64],
         calm: NDArray[np.bool_],
+        at_home: NDArray[np.bool_],
         wary: NDArray[np.bool_],
         told: NDArray[np.float64],
     ) -> None:
@@ -196,6 +241,8 @@ class Baseline:
         self._last_t[rows[newest]] = np.maximum(self._last_t[rows[newest]], t[newest])
         full = t - self._window_ms >= self._since_t[rows]
         teaches = calm & full & (t > self._hold_t[rows])
+        self._learned[rows[teaches]] += 1
+        teaches &= at_home
         self._pending[rows[teaches], FRESH] += told[teaches]
 
     def _commit(self, rows: NDArray[np.intp]) -> None:
@@ -206,18 +253,21 @@ class Baseline:
             return
         count, total = taught[:, COUNT], taught[:, SUM]
         known = count > 0
-        bias, seen = self._bias[rows], self._seen[rows] + count
-        off = np.divide(total, count, out=np.zeros_like(total), where=known) - bias
+        told = np.divide(total, count, out=np.zeros_like(total), where=known)
+        seen = self._seen[rows] + count
         settled = seen > self._settle
-        # Until it is settled it is a mean, in which the hours that are still to come count as without a bias: how a
-        # device behaves with one patient or in one mode says little of how it is.
+        # Until it is settled it is a mean in which the hours that are still to come count as without a bias.
         gain = count / np.where(settled, self._memory, self._settle)
-        limit = self.settings.bound
-        following = bias + gain * np.clip(off, -self.settings.drift, self.settings.drift)
-        moved = np.where(settled, following, bias + gain * (off + bias))
-        self._bias[rows] = np.where(known, np.clip(moved, -limit, limit), bias)
+        keep = np.where(settled, 1 - gain, 1.0)
+        mean = self._mean[rows] * keep + gain * told
+        square = self._square[rows] * keep + gain * told * told
+        wanted = np.clip(_agreed(mean, square), -self.settings.bound, self.settings.bound)
+        bias = self._bias[rows]
+        slowest = gain * self.settings.drift
+        wanted = np.where(settled, np.clip(wanted, bias - slowest, bias + slowest), wanted)
+        self._bias[rows] = np.where(known, wanted, bias)
+        self._mean[rows], self._square[rows] = mean, square
         self._seen[rows] = seen
-        self._learned[rows] += count.max(1).astype(np.int64)
 
     # -- what people and other parts of the service do ------------------------------------------------
 
@@ -229,7 +279,8 @@ class Baseline:
         self._pending[row] = 0
         if rebaseline:
             self._begun_t[row], self._learned[row], self._renewed[row] = since_t, 0, True
-            self._seen[row] = self._bias[row] = 0
+            for column in (self._seen, self._mean, self._square, self._bias):
+                column[row] = 0
 
     def forget(self, devices: Sequence[str]) -> None:
         """Remember nothing of these devices."""
@@ -340,10 +391,23 @@ class Baseline:
         return baseline
 
 
+def _agreed(mean: NDArray[np.float64], square: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean as far as the steps agree on it: all of it where they say the same, 0 where they scatter by as much.
+
+    The shrinkage of James and Stein (1961). A device that reads high with one patient and low with the next has no bias
+    of its own.
+    """
+    variance = np.maximum(square - mean * mean, 0.0)
+    kept = np.divide(mean * mean - variance, mean, out=np.zeros_like(mean), where=mean != 0)
+    return np.where(mean * mean > variance, kept, 0.0)
+
+
 _BLANK: Final[Mapping[str, int]] = {
     "step": NEVER,
     "hold_t": NEVER,
     "since_t": NEVER,
     "begun_t": NEVER,
     "last_t": NEVER,
+    "home": MIXED,
+    "other": MIXED,
 }
