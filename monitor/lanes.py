@@ -270,6 +270,10 @@ class Lane:
             for device, learning in baseline.learning().items()
         }
 
+    def bias(self, device: str, kind: str) -> NDArray[np.float64]:
+        """(C,) by how many spreads a device differs from its type in the mode that it is mostly in."""
+        return self._baseline(kind).bias(device)
+
     def filled_rows(self) -> dict[str, int]:
         """Device → rows that it has sent since it was new, at most those of one window."""
         return {
