@@ -67,8 +67,9 @@ def test_a_device_that_reads_by_its_bias_more_is_judged_as_one_without_either(
     unadapted = pump.score(values + shift[:, None], mask)
 
     np.testing.assert_allclose(adapted.expected, plain.expected + shift, rtol=1e-3, atol=1e-3)
-    assert (unadapted.anomaly - plain.anomaly).min() > 0.15
-    assert np.abs(adapted.anomaly - plain.anomaly).max() < 0.05
+    ours, theirs = np.abs(adapted.anomaly - plain.anomaly), unadapted.anomaly - plain.anomaly
+    assert theirs.min() > 0.15
+    assert (ours < 0.25 * theirs).all()
 
 
 def test_no_bias_is_a_bias_of_zero_to_the_bit(pump: AttentionScorer, still: Windows) -> None:

@@ -36,7 +36,11 @@ class World:
         self.device, self.at = device, FIRST
 
     def play(
-        self, windows: int, off: float | Sequence[float] = 0.0, anomaly: float = 0.1, alarming: bool = False
+        self,
+        windows: int,
+        off: float | Sequence[float] | NDArray[np.float64] = 0.0,
+        anomaly: float = 0.1,
+        alarming: bool = False,
     ) -> "World":
         offs = np.broadcast_to(np.asarray(off, float), windows)
         for place in range(windows):

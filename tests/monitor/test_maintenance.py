@@ -63,7 +63,7 @@ class Limit:
             observed=observed,
             expected=np.where(some, expected, np.nan).astype(np.float32),
             direction=np.zeros((len(values), 4), np.int8),
-            imputed=~some,
+            imputed=np.logical_not(some),
             spread=spread,
         )
 
