@@ -102,9 +102,7 @@ class Detector(nn.Module):
         logs, told = self.log_statistics(ground)
         return self.scale.standardize(logs, told, ground.prepared.context), told[0]
 
-    def forward(
-        self, prepared: Prepared, bias: Tensor | None = None
-    ) -> tuple[Ground, Judgement, Statistic]:
+    def forward(self, prepared: Prepared, bias: Tensor | None = None) -> tuple[Ground, Judgement, Statistic]:
         """The whole road for one prepared batch."""
         ground = self.ground(prepared, bias)
         u, present = self.calibrated(ground)
