@@ -20,6 +20,7 @@ import structlog
 from fastapi import FastAPI
 
 from monitor.alerts import Status, moment
+from monitor.client import list_devices, record_maintenance, render_devices, render_maintenance
 from monitor.dispatch import Dispatcher, DispatchSettings
 from monitor.fleet import DeviceState, DeviceStatus, LearningReason, LearningState
 from monitor.logs import configure_logging
@@ -466,6 +467,39 @@ async def test_maintenance_of_a_device_that_is_not_watched_here_is_kept_and_says
     answer = await service.http.post("/api/v1/devices/SN-0/maintenance", json={"by": "R. Gupta"})
     assert (answer.status_code, answer.json()["watched_here"]) == (202, False)
     assert len(await service.outbox.pending_maintenance()) == 1
+
+
+async def test_the_command_line_lists_devices_and_says_that_one_was_serviced(service: Face) -> None:
+    learning = LearningState(LearningReason.REBASELINED, 0.25, NOW + timedelta(hours=18))
+    service.fleet.states = [
+        state("ward 3/bett 1", DeviceStatus.LEARNING, anomaly=0.2, learning=learning),
+        state("SN-2", DeviceStatus.ALARMING, anomaly=2.5, alert_id="x"),
+    ]
+    found = await asyncio.to_thread(list_devices, service.url, None, state=None, device_type=None)
+    entry = await asyncio.to_thread(
+        record_maintenance,
+        service.url,
+        None,
+        "ward 3/bett 1",
+        by="R. Gupta",
+        note="sensor replaced",
+        at=None,
+        rebaseline=True,
+    )
+
+    table = render_devices(found, NOW)
+    assert [device["device"] for device in found] == ["SN-2", "ward 3/bett 1"]
+    assert "re-baselined after maintenance, 25%, until 2026-11-24 06:00 UTC" in table
+    assert "alert x" in table
+    assert render_devices([], NOW) == "no devices"
+    assert "its own baseline is learned anew" in render_maintenance(entry)
+    assert "check the device's id" in render_maintenance(entry | {"watched_here": False})
+    [logged] = await service.outbox.maintenance("ward 3/bett 1")
+    assert (logged.entry.by, logged.entry.note, logged.entry.rebaseline) == (
+        "R. Gupta",
+        "sensor replaced",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
