@@ -61,6 +61,15 @@ class ThresholdEntry(_Strict):
     device_days: float
     k: int
     n: int
+    hold: float | None = Field(default=None, gt=0, lt=1)
+    """Level at which an alarm is held; None in artifacts that are older than it: 0.8."""
+
+    def fitted(self) -> Threshold:
+        """Without the rule."""
+        return Threshold(**self.model_dump(exclude={"k", "n", "hold"}))
+
+    def rule(self) -> AlarmRule:
+        return AlarmRule(self.k, self.n) if self.hold is None else AlarmRule(self.k, self.n, self.hold)
 
 
 class Manifest(_Strict):
@@ -94,6 +103,9 @@ class Manifest(_Strict):
     def digest(self) -> str:
         """SHA-256 of everything but `manifest_digest`."""
         content = self.model_copy(update={"manifest_digest": ""}).model_dump(mode="json")
+        if self.threshold.hold is None:
+            # Written before there was one: the digest of then still holds.
+            del content["threshold"]["hold"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -115,7 +127,7 @@ def save_artifact(
         rows=detector.rows, stride=stride, row_s=row_s,
         channels=tuple(_entry(c) for c in detector.channels),
         model=dataclasses.asdict(detector.config),
-        threshold=ThresholdEntry(**dataclasses.asdict(t), k=rule.k, n=rule.n),
+        threshold=ThresholdEntry(**dataclasses.asdict(t), **dataclasses.asdict(rule)),
         training=dict(training), metrics=dict(metrics), data_digest=data_digest,
         weights_digest=hashlib.sha256(weights).hexdigest(),
     ).sealed()  # fmt: skip
@@ -162,9 +174,8 @@ def load_artifact(folder: Path, device: torch.device | None = None) -> Attention
         detector.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         raise ArtifactError(folder, f"weights that do not fit the model: {error}") from error
-    kept = {k: v for k, v in manifest.threshold.model_dump().items() if k not in ("k", "n")}
     identity = ModelIdentity(manifest.name, manifest.version, manifest.weights_digest)
-    return AttentionScorer(detector, Threshold(**kept), identity, device)
+    return AttentionScorer(detector, manifest.threshold.fitted(), identity, device)
 
 
 def detector_weights(folder: Path, manifest: Manifest) -> dict[str, torch.Tensor]:

@@ -91,7 +91,7 @@ class _Plain:
             observed=np.where(shown, seen, np.nan).astype(np.float32),
             expected=np.where(shown, seen - off * self._fitted.scale, np.nan).astype(np.float32),
             direction=np.where(shown & (np.abs(off) > 1), np.sign(off), 0).astype(np.int8),
-            imputed=np.logical_not(some),
+            imputed=np.logical_not(some), spread=np.full(share.shape, np.nan, np.float32),
         )  # fmt: skip
 
     def _standardized(

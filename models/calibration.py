@@ -15,12 +15,16 @@ from scipy.stats import genpareto
 
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
-    """An alarm is k of the last n windows at or above the threshold."""
+    """An alarm is k of the last n windows at or above the threshold; it lasts while windows stay above `hold`."""
 
     k: int = 3
     n: int = 5
+    hold: float = 0.8
+    """Of the threshold: what opened an alarm only once may stay below it for a while."""
 
     def __post_init__(self) -> None:
+        if not 0 < self.hold < 1:
+            raise ValueError(f"a hold level of {self.hold} is not between 0 and the threshold, 1")
         if not 1 <= self.k <= self.n:
             raise ValueError(f"{self.k} of {self.n} windows is no rule")
 

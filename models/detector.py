@@ -77,11 +77,13 @@ class Detector(nn.Module):
         self.scale = ContextScale(config, M, K)
         self.evidence = Evidence(config, M)
 
-    def ground(self, prepared: Prepared) -> Ground:
-        """Residuals of a prepared batch."""
+    def ground(self, prepared: Prepared, bias: Tensor | None = None) -> Ground:
+        """Residuals of a prepared batch; `bias` (M, B) in spreads is what these very devices always differ by."""
         mask, context = prepared.mask, prepared.context
         level, told, lively, lively_told = patch_levels(prepared.z, mask, self.config.patches)
         mean, spread, lively_mean, lively_spread = self.expectation(context)
+        if bias is not None:
+            mean = mean + bias * torch.exp(spread)
         off = self.expectation.deviation(prepared.z, mean, spread, lively_mean)
         return Ground(
             prepared, self.subspace(off), off - self.autoencoder(off, mask, context),
@@ -101,9 +103,9 @@ class Detector(nn.Module):
         logs, told = self.log_statistics(ground)
         return self.scale.standardize(logs, told, ground.prepared.context), told[0]
 
-    def forward(self, prepared: Prepared) -> tuple[Ground, Judgement, Statistic]:
+    def forward(self, prepared: Prepared, bias: Tensor | None = None) -> tuple[Ground, Judgement, Statistic]:
         """The whole road for one prepared batch."""
-        ground = self.ground(prepared)
+        ground = self.ground(prepared, bias)
         u, present = self.calibrated(ground)
         judgement = self.evidence(soften(u), present)
         return ground, judgement, combine(u, present, judgement)
@@ -149,13 +151,29 @@ class AttentionScorer:
 
     def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         """See `models.scoring.Scorer.score`."""
+        return self._score(values, mask, None)
+
+    def score_adapted(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
+    ) -> Score:
+        """See `models.scoring.AdaptableScorer.score_adapted`."""
+        if bias.shape != (len(values), len(self.detector.channels)):
+            raise ValueError(f"bias of shape {bias.shape} beside values of shape {values.shape}")
+        return self._score(values, mask, bias)
+
+    def _score(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
+    ) -> Score:
         _check(values, mask, self.window_rows, len(self.detector.channels))
-        parts = [self._chunk(values[cut], mask[cut]) for cut in self._cuts(len(values))]
+        parts = [
+            self._chunk(values[cut], mask[cut], None if bias is None else bias[cut])
+            for cut in self._cuts(len(values))
+        ]
         if not parts:
             return _empty(len(self.detector.channels))
         if len(parts) == 1:
             return parts[0]
-        return Score(*(np.concatenate([getattr(p, name) for p in parts]) for name in Score.__slots__))
+        return Score.joined(parts)
 
     @torch.inference_mode()
     def statistics(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -226,15 +244,17 @@ class AttentionScorer:
         return prepared
 
     @torch.inference_mode()
-    def _chunk(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
+    def _chunk(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
+    ) -> Score:
         v, m, n = self._padded(values, mask)
-        ground, judgement, statistic = self.detector(self._prepare(v, m))
+        ground, judgement, statistic = self.detector(self._prepare(v, m), self._of_targets(bias, len(v)))
         planes = (*shares(judgement), *self._in_units(ground), *strayed(ground, self._recent))
-        told = torch.stack(planes)[..., :n].cpu().numpy()  # (9, M, n)
+        told = torch.stack(planes)[..., :n].cpu().numpy()  # (10, M, n)
         full = np.zeros((len(planes), len(self.detector.channels), n), np.float32)
-        full[[3, 4, 6, 7]] = np.nan
+        full[[3, 4, 5, 7, 8]] = np.nan
         full[:, self.detector.preparation.targets] = told
-        share, attention, residual, observed, expected, direction, deviation, liveliness, off_rows = (
+        share, attention, residual, observed, expected, spread, direction, deviation, liveliness, off_rows = (
             np.ascontiguousarray(part.T) for part in full
         )
         return Score(
@@ -242,11 +262,24 @@ class AttentionScorer:
             share=share, attention=attention, residual=residual, observed=observed, expected=expected,
             direction=direction.astype(np.int8),
             imputed=np.ascontiguousarray(ground.prepared.heard[:, :n].cpu().numpy().T == 0),
-            deviation=deviation, liveliness=liveliness, off_rows=off_rows.astype(np.int16),
+            spread=spread, deviation=deviation, liveliness=liveliness, off_rows=off_rows.astype(np.int16),
         )  # fmt: skip
 
-    def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor]:
-        """(M, B) observed, expected and direction; a counter is told where it stands and where it should."""
+    def _of_targets(self, bias: NDArray[np.float32] | None, size: int) -> Tensor | None:
+        """(n, C) → (M, size), padded; a counter, whose level means nothing, has none."""
+        if bias is None:
+            return None
+        prep = self.detector.preparation
+        padded = np.zeros((len(prep.targets), size), np.float32)
+        padded[:, : len(bias)] = bias[:, prep.targets].T
+        padded[prep.counters] = 0
+        return torch.from_numpy(padded).to(self.device)
+
+    def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(M, B) observed, expected with its spread, and direction.
+
+        A counter is told where it stands and where it should; its spread would be of a slope and is not told.
+        """
         prep, prepared = self.detector.preparation, ground.prepared
         P, recent = self.detector.config.patches, self._recent[:, None, None]
         weight = prepared.mask * recent
@@ -255,17 +288,20 @@ class AttentionScorer:
         some = n.clamp(min=1e-9)
         observed = prep.unscale((prepared.z * weight).sum(0) / some)
         expected = prep.unscale((ground.expected * by_patch).sum(0) / some)
+        spread = (torch.exp(ground.level_spread) * by_patch).sum(0) / some * prep.scale[:, None]
         patch_weight = ground.level_told * recent.view(P, -1).sum(1)[:, None, None]
         off = (ground.level * patch_weight).sum(0) / patch_weight.sum(0).clamp(min=1e-9)
         if prep.counters:
             c = prep.counter_index
             slope_off, last = (observed - expected)[c], prepared.last[c]
             observed[c], expected[c] = last, last - slope_off * prepared.span[c]
+            spread[c] = torch.nan
         direction = torch.where(off.abs() >= CERTAIN, torch.sign(off), 0.0)
         absent = n <= 0
         return (
             observed.masked_fill(absent, torch.nan),
             expected.masked_fill(absent, torch.nan),
+            spread.masked_fill(absent, torch.nan),
             direction.masked_fill(absent, 0.0),
         )
 
@@ -281,5 +317,5 @@ def _empty(channels: int) -> Score:
     flat = np.zeros((0, channels), np.float32)
     return Score(
         np.zeros(0, np.float32), flat, flat, flat, flat, flat, flat.astype(np.int8), flat.astype(np.bool_),
-        flat, flat, flat.astype(np.int16),
+        flat, flat, flat, flat.astype(np.int16),
     )  # fmt: skip

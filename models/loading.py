@@ -28,13 +28,13 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def alarm_rule(folder: Path) -> AlarmRule:
-    """The k of n that the threshold of an artifact was fitted for; another rule makes another number of alarms.
+    """The k of n, and the hold level, that the threshold of an artifact was fitted for; another rule makes another
+    number of alarms.
 
     Raises:
         ArtifactError: with what is wrong.
     """
-    threshold = read_manifest(folder).threshold
-    return AlarmRule(threshold.k, threshold.n)
+    return read_manifest(folder).threshold.rule()
 
 
 def load_scorer(folder: Path, device: str = "auto") -> Scorer:

@@ -3,6 +3,7 @@
 Knows no Kafka, no alert and no device id. Scores leave this package as numpy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -30,6 +31,9 @@ class Score:
     """(B, C) -1 lower, 0 as expected, +1 higher than expected."""
     imputed: NDArray[np.bool_]
     """(B, C) True where the window held no reading of the channel."""
+    spread: NDArray[np.float32]
+    """(B, C) standard deviation of `expected` over healthy devices, in the channel's unit; NaN where the model
+    knows none, as for counters, settings and states."""
     deviation: NDArray[np.float32] | None = None
     """(B, C) recency-weighted mean of how far the level is off the expected one, in its spreads, signed; NaN where it
     cannot be told. None: the scorer tells of no channel."""
@@ -40,6 +44,17 @@ class Score:
 
     def __len__(self) -> int:
         return len(self.anomaly)
+
+    def rows(self, chosen: slice) -> "Score":
+        """The scores of some of the windows: views."""
+        planes = (getattr(self, name) for name in Score.__slots__)
+        return Score(*(None if plane is None else plane[chosen] for plane in planes))
+
+    @classmethod
+    def joined(cls, scores: Sequence["Score"]) -> "Score":
+        """One after the other; what the first of them leaves out is left out."""
+        planes = ([getattr(score, name) for score in scores] for name in cls.__slots__)
+        return cls(*(None if plane[0] is None else np.concatenate(plane) for plane in planes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +115,21 @@ class Explainer(Protocol):
 
     def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
         """Explain (B, T, C) windows; `values` is NaN where `mask` is False. Inputs are not changed.
+
+        Raises:
+            ValueError: shapes that don't fit the model.
+        """
+        ...
+
+
+@runtime_checkable
+class AdaptableScorer(Scorer, Protocol):
+    """A scorer that can be told how one device differs from its type."""
+
+    def score_adapted(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
+    ) -> Score:
+        """As `score`, expecting `bias` (B, C) spreads more than of any device; `expected` says so, too.
 
         Raises:
             ValueError: shapes that don't fit the model.

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from models.scoring import ModelIdentity
-from monitor.findings import Action, Evidence, Finding, Kind, Severity, SnapshotError
+from monitor.findings import Action, Evidence, Finding, Kind, Reason, Severity, SnapshotError
 from streams.devices import DeviceProfile
 
 NAMESPACE: Final = uuid.UUID("5b0f7a52-6c0e-5d0b-9a43-0d7f2d5b6f11")
@@ -378,10 +378,14 @@ def _rounded(value: float) -> float | None:
 # -- one sentence for people ------------------------------------------------------------------------------
 
 
+_ENDED = {Reason.SERVICED: "Ended by maintenance", Reason.FORGOTTEN: "No longer watched"}
+
+
 def summarize(finding: Finding, device: DeviceInfo, channels: tuple[ChannelEvidence, ...]) -> str:
     """What is wrong, in plain English."""
     resolved = finding.action is Action.RESOLVE
-    lead = f"Cleared after {_duration(finding.at_t - finding.started_t)}: " if resolved else ""
+    ended = _ENDED.get(finding.reason, "Cleared")
+    lead = f"{ended} after {_duration(finding.at_t - finding.started_t)}: " if resolved else ""
     name = f"{device.title or device.type} {device.id}"
     if finding.kind is Kind.FAULT:
         return lead + _fault(name, channels, resolved)

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from models.scoring import Scorer
+from models.scoring import AdaptableScorer, Scorer
 from monitor import __version__
 from monitor.clock import StreamClock
 from monitor.dispatch import Dispatcher
@@ -107,8 +107,13 @@ async def open_service(
             recipe=LaneRecipe(
                 profiles=profiles,
                 models={kind: scorer.identity for kind, scorer in scorers.items()},
-                judges={kind: settings.judge.fitted_for(k, n) for kind, (k, n) in rules.items()},
+                judges={kind: settings.judge.fitted_for(*rule) for kind, rule in rules.items()},
                 silence=settings.silence,
+                adaptation={
+                    kind: settings.adaptation
+                    for kind, scorer in scorers.items()
+                    if isinstance(scorer, AdaptableScorer)
+                },
                 links=settings.links,
                 directory=settings.directory(),
             ),
@@ -136,15 +141,18 @@ def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:
 
 def _load(
     settings: Settings,
-) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, tuple[int, int]]]:
-    """Profiles, models, and the k of n that each model was fitted for; torch is imported here, off the event loop."""
+) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, tuple[int, int, float]]]:
+    """Profiles, models, and the k of n and hold level that each model was fitted for.
+
+    torch is imported here, off the event loop.
+    """
     loading = importlib.import_module("models.loading")
     try:
         profiles = load_profiles(settings.models.profile_folders)
     except ProfileError as error:
         raise StartError(f"device profile {error.file} cannot be used", error.problems) from None
     scorers: dict[str, Scorer] = {}
-    rules: dict[str, tuple[int, int]] = {}
+    rules: dict[str, tuple[int, int, float]] = {}
     for folder in (SHIPPED_MODELS, *settings.models.folders):
         for manifest in sorted(folder.glob("**/manifest.json")):
             try:
@@ -153,7 +161,7 @@ def _load(
             except (loading.ArtifactError, ValueError) as error:
                 raise StartError("a trained model cannot be used", [str(error)]) from None
             _check_fit(manifest.parent, scorer, profiles)
-            scorers[scorer.identity.name], rules[scorer.identity.name] = scorer, (rule.k, rule.n)
+            scorers[scorer.identity.name], rules[scorer.identity.name] = scorer, (rule.k, rule.n, rule.hold)
     device = loading.choose_device(settings.models.device)
     structlog.get_logger(component="start").info("scoring", device=str(device), types=sorted(scorers))
     return profiles, scorers, rules
@@ -224,7 +232,13 @@ class Service:
         web = self.settings.web
         access = Access([token.get_secret_value() for token in web.tokens], web.protect_operations)
         app = create_app(
-            self.outbox, self.pipeline, self.health, self.metrics, scorers=self.scorers, access=access
+            self.outbox,
+            self.pipeline,
+            self.health,
+            self.metrics,
+            scorers=self.scorers,
+            access=access,
+            woken=self._woken,
         )
         async with asyncio.TaskGroup() as tasks:
             helpers = [
@@ -236,6 +250,11 @@ class Service:
             await self.pipeline.run(stopping)
             for helper in helpers:
                 helper.cancel()
+
+    def _woken(self) -> None:
+        """A person left something to be done: an event to deliver, or maintenance to apply."""
+        self.dispatcher.wake()
+        self.pipeline.look()
 
     def _started(self, url: str) -> None:
         self.url = url

@@ -284,6 +284,50 @@ def explain(
 
 
 @app.command()
+def devices(
+    url: Annotated[
+        str, typer.Option(help="The running service.", envvar="ATTENDANT_URL")
+    ] = "http://127.0.0.1:8080",
+    state: Annotated[str | None, typer.Option(help="learning, normal, alarming or silent.")] = None,
+    device_type: Annotated[str | None, typer.Option("--type", help="Of this device type only.")] = None,
+    maintenance: Annotated[
+        str | None, typer.Option("--maintenance", help="Say that this device was serviced.", metavar="ID")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who serviced it.")] = None,
+    note: Annotated[str, typer.Option(help="What was done.")] = "",
+    at: Annotated[datetime | None, typer.Option(help="When, UTC; now by default.")] = None,
+    rebaseline: Annotated[
+        bool, typer.Option("--rebaseline", help="Learn anew what is usual for this very device.")
+    ] = False,
+    token: Annotated[str | None, typer.Option(help="Bearer token.", envvar="ATTENDANT_TOKEN")] = None,
+    as_json: JsonOut = False,
+) -> None:
+    """List the devices of a running service with their states, or say that one was serviced."""
+    from monitor.client import (
+        ClientError,
+        list_devices,
+        record_maintenance,
+        render_devices,
+        render_maintenance,
+    )
+
+    try:
+        if maintenance is not None:
+            if not by:
+                fail("say who serviced the device: --by NAME")
+            when = None if at is None else at.replace(tzinfo=UTC)
+            entry = record_maintenance(
+                url, token, maintenance, by=by, note=note, at=when, rebaseline=rebaseline
+            )
+            typer.echo(json.dumps(entry, indent=2) if as_json else render_maintenance(entry))
+            return
+        found = list_devices(url, token, state=state, device_type=device_type)
+    except ClientError as error:
+        fail(str(error), code=1)
+    typer.echo(json.dumps(found, indent=2) if as_json else render_devices(found, datetime.now(UTC)))
+
+
+@app.command()
 def train(
     recordings: Annotated[
         list[Path], typer.Argument(help="Recordings, or folders of them.", metavar="DIR|FILE…")

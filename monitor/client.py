@@ -1,4 +1,4 @@
-"""The command line's side of the API: lists alerts of a running service and acknowledges them."""
+"""The command line's side of the API: alerts and devices of a running service, and what people say about them."""
 
 import asyncio
 import io
@@ -8,10 +8,13 @@ from urllib.parse import quote
 
 import aiohttp
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 SEVERITY_STYLE = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
+
+STATE_STYLE = {"alarming": "bold red", "silent": "yellow", "learning": "cyan", "normal": "green"}
 
 Json = dict[str, Any]
 
@@ -63,6 +66,36 @@ def explain_alert(url: str, token: str | None, alert: str) -> tuple[Json, Json]:
     return found, asyncio.run(_request("GET", f"{base}/{found['id']}/explanation", token))
 
 
+def list_devices(url: str, token: str | None, *, state: str | None, device_type: str | None) -> list[Json]:
+    """All devices of the worker that answers, by id.
+
+    Raises:
+        ClientError: no service there, or it refused.
+    """
+    wanted = {"state": state, "type": device_type, "limit": "1000"}
+    query = {name: value for name, value in wanted.items() if value is not None}
+    items: list[Json] = []
+    while True:
+        page = asyncio.run(_request("GET", f"{url.rstrip('/')}/api/v1/devices", token, params=query))
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        query["after"] = page["next"]
+
+
+def record_maintenance(
+    url: str, token: str | None, device: str, *, by: str, note: str, at: datetime | None, rebaseline: bool
+) -> Json:
+    """Say that a device was serviced and answer with the entry as it is kept.
+
+    Raises:
+        ClientError: no service there, or it refused.
+    """
+    address = f"{url.rstrip('/')}/api/v1/devices/{quote(device, safe='')}/maintenance"
+    said = {"by": by, "note": note, "rebaseline": rebaseline} | ({} if at is None else {"at": at.isoformat()})
+    return asyncio.run(_request("POST", address, token, json=said))
+
+
 async def _request(method: str, address: str, token: str | None, **arguments: Any) -> Json:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -85,9 +118,7 @@ def render_alerts(alerts: list[Json], now: datetime) -> str:
     """A table for a terminal."""
     if not alerts:
         return "no alerts"
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("age", "severity", "status", "device", "channels", "alert"):
-        table.add_column(heading, no_wrap=heading in ("age", "alert"))
+    table = _table("age", "severity", "status", "device", "channels", "alert", whole=("age", "alert"))
     for alert in alerts:
         table.add_row(
             _age(now - datetime.fromisoformat(alert["started_at"])),
@@ -97,6 +128,58 @@ def render_alerts(alerts: list[Json], now: datetime) -> str:
             ", ".join(f"{c['name']} {c['share']:.0%}" for c in alert["channels"][:3]) or alert["kind"],
             alert["id"],
         )
+    return _rendered(table)
+
+
+def render_devices(devices: list[Json], now: datetime) -> str:
+    """A table for a terminal."""
+    if not devices:
+        return "no devices"
+    table = _table("device", "type", "state", "anomaly", "last seen", "why", whole=("device", "last seen"))
+    for device in devices:
+        anomaly = device["anomaly"]
+        table.add_row(
+            escape(device["device"]),
+            device["type"],
+            f"[{STATE_STYLE.get(device['state'], 'white')}]{device['state']}[/]",
+            "–" if anomaly is None else f"{anomaly:.2f}",
+            f"{_age(now - datetime.fromisoformat(device['last_seen']))} ago",
+            _why(device),
+        )
+    return _rendered(table)
+
+
+def render_maintenance(entry: Json) -> str:
+    """What became of it, for a person."""
+    done = f"{entry['device']}: kept; takes effect at {entry['effective_at']} of the stream's time"
+    anew = ", and its own baseline is learned anew" if entry["rebaseline"] else ""
+    if entry["watched_here"]:
+        return f"{done}{anew}"
+    return (
+        f"{done}{anew}. The worker that answered does not watch this device: the one that does will apply it. "
+        "If none does, it waits; check the device's id."
+    )
+
+
+def _why(device: Json) -> str:
+    if device["alert_id"]:
+        return f"alert {device['alert_id']}"
+    learning = device["learning"]
+    if not learning:
+        return ""
+    until = learning["until"]
+    end = "" if until is None else f", until {datetime.fromisoformat(until):%Y-%m-%d %H:%M} UTC"
+    return f"{learning['reason']}, {learning['progress']:.0%}{end}"
+
+
+def _table(*headings: str, whole: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in whole)
+    return table
+
+
+def _rendered(table: Table) -> str:
     out = io.StringIO()
     # Without a terminal the table must not be cut to 80 columns: ids are copied from it.
     Console(file=out, width=160).print(table)

@@ -9,12 +9,11 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring import Explainer, Explanation, Score, Scorer
+from models.scoring import AdaptableScorer, Explainer, Explanation, Score, Scorer
 from monitor.metrics import Metrics
 from streams.blocks import WindowBatch
 
@@ -25,6 +24,10 @@ class MissingModelError(Exception):
     def __init__(self, device_type: str) -> None:
         super().__init__(f"no trained model for device type {device_type}; train one with `attendant train`")
         self.device_type = device_type
+
+
+Bias = NDArray[np.float32]
+"""(B, C) by how many spreads each window's device differs from its type."""
 
 
 class Inference:
@@ -49,34 +52,37 @@ class Inference:
     def knows(self, device_type: str) -> bool:
         return device_type in self._scorers
 
-    async def score(self, batches: Sequence[WindowBatch]) -> list[Score]:
-        """One `Score` a batch, in the order of `batches`."""
+    async def score(self, batches: Sequence[WindowBatch], biases: Sequence[Bias | None]) -> list[Score]:
+        """One `Score` a batch, in the order of `batches`; no bias is a bias of 0."""
         if not batches:
             return []
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._score, batches)
+        return await loop.run_in_executor(self._thread, self._score, batches, biases)
 
-    def _score(self, batches: Sequence[WindowBatch]) -> list[Score]:
+    def _score(self, batches: Sequence[WindowBatch], biases: Sequence[Bias | None]) -> list[Score]:
         scores: list[Score | None] = [None] * len(batches)
         by_type: dict[str, list[int]] = {}
         for position, batch in enumerate(batches):
             by_type.setdefault(batch.profile.type, []).append(position)
         for device_type, positions in by_type.items():
             together = [batches[position] for position in positions]
-            for position, score in zip(positions, self._score_type(device_type, together), strict=True):
+            found = self._score_type(device_type, together, [biases[position] for position in positions])
+            for position, score in zip(positions, found, strict=True):
                 scores[position] = score
         return [score for score in scores if score is not None]
 
-    def _score_type(self, device_type: str, batches: Sequence[WindowBatch]) -> list[Score]:
+    def _score_type(
+        self, device_type: str, batches: Sequence[WindowBatch], biases: Sequence[Bias | None]
+    ) -> list[Score]:
         started = time.perf_counter()
         values = (
             np.concatenate([batch.values for batch in batches]) if len(batches) > 1 else batches[0].values
         )
         mask = np.concatenate([batch.mask for batch in batches]) if len(batches) > 1 else batches[0].mask
-        score = self.scorer(device_type).score(values, mask)
+        score = scored(self.scorer(device_type), values, mask, _together(batches, biases))
         self._metrics.record_score(device_type, len(values), time.perf_counter() - started)
         bounds = np.cumsum([0, *(len(batch) for batch in batches)])
-        return [_rows(score, start, end) for start, end in itertools.pairwise(bounds)]
+        return [score.rows(slice(start, end)) for start, end in itertools.pairwise(bounds)]
 
     async def explain(
         self, device_type: str, values: NDArray[np.float32], mask: NDArray[np.bool_]
@@ -92,10 +98,15 @@ class Inference:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
-def _rows(score: Score, start: int, end: int) -> Score:
-    return Score(*(_cut(getattr(score, name), start, end) for name in Score.__slots__))
+def scored(scorer: Scorer, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: Bias | None) -> Score:
+    """The score of windows of devices with a bias, if the scorer can be told of one."""
+    if bias is None or not isinstance(scorer, AdaptableScorer):
+        return scorer.score(values, mask)
+    return scorer.score_adapted(values, mask, bias)
 
 
-def _cut(plane: Any, start: int, end: int) -> Any:
-    """Rows of an array that a scorer may leave out."""
-    return None if plane is None else plane[start:end]
+def _together(batches: Sequence[WindowBatch], biases: Sequence[Bias | None]) -> Bias | None:
+    if all(bias is None for bias in biases):
+        return None
+    none = [np.zeros((len(batch), batch.values.shape[2]), np.float32) for batch in batches]
+    return np.concatenate([none[i] if bias is None else bias for i, bias in enumerate(biases)])

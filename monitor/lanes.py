@@ -4,36 +4,45 @@ A lane is saved as one piece, together with the offset up to which it has read, 
 had happened.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from models.scoring import ModelIdentity, Score
 from monitor.alerts import AlertBook, AlertEvent, DeviceInfo, LinkSettings, alert_id
 from monitor.findings import (
+    AdaptationSettings,
+    Baseline,
     Finding,
     Judge,
     JudgeSettings,
+    Learning,
+    Reason,
     Sight,
     Silence,
     SilenceSettings,
     SnapshotError,
     Standing,
 )
+from monitor.maintenance import Applied, Maintenance
 from streams.blocks import SampleBlock, WindowBatch
 from streams.devices import DeviceProfile
 from streams.windows import SnapshotError as WindowSnapshotError
 from streams.windows import WindowStore
 
 STATE_VERSION = 1
+NO_ADAPTATION = AdaptationSettings(bound=0)
 
 Counts = dict[str, int]
-Reason = TypeVar("Reason", bound=StrEnum)
+_Reason = TypeVar("_Reason", bound=StrEnum)
 
 
 class LaneStateError(Exception):
@@ -48,6 +57,7 @@ class LaneState(msgspec.Struct, frozen=True):
     judges: dict[str, bytes]
     silence: bytes
     book: bytes
+    baselines: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,25 @@ class LaneRecipe:
     judges: Mapping[str, JudgeSettings]
     """Device type → when its anomalous windows become an alert: a threshold is fitted for one rule."""
     silence: SilenceSettings
+    adaptation: Mapping[str, AdaptationSettings] = field(default_factory=dict)
+    """Device type → how its devices' own biases are learned; none of a type that is not named."""
     links: LinkSettings = field(default_factory=LinkSettings)
     directory: Mapping[str, DeviceInfo] = field(default_factory=dict)
     """What the operator told of devices besides their ids."""
 
+    def adaptation_of(self, kind: str) -> AdaptationSettings:
+        return self.adaptation.get(kind, NO_ADAPTATION)
+
     def silent_after_ms(self) -> dict[str, int]:
         return {name: profile.silent_after_ms for name, profile in self.profiles.items()}
+
+
+class Due(NamedTuple):
+    """Windows as they are to be scored."""
+
+    batch: WindowBatch
+    bias: NDArray[np.float32] | None
+    """(B, C) by how many spreads each window's device differs from its type; None where none does."""
 
 
 class Lane:
@@ -80,6 +103,10 @@ class Lane:
         self._recipe = recipe
         self._stores: dict[str, WindowStore] = {}
         self._judges: dict[str, Judge] = {}
+        self._baselines: dict[str, Baseline] = {}
+        self._serviced: dict[str, list[Maintenance]] = {}
+        self.applied: list[Applied] = []
+        """Maintenance that took effect and is not saved yet; whoever saves the lane saves this with it."""
         self.book = AlertBook(recipe.profiles, recipe.links, recipe.directory.get)
         if saved is None:
             self.silence = Silence(recipe.silent_after_ms(), recipe.silence)
@@ -95,15 +122,129 @@ class Lane:
         self.silence.seen(block.devices, profile.type, now_ms)
         return store.push(block, now_ms)
 
+    def turns(self, batches: Sequence[WindowBatch]) -> list[list[WindowBatch]]:
+        """The same windows in turns; within one of them nothing that a device has learned changes.
+
+        One turn as a rule. So the windows of a turn can be scored together, and a replay that was cut into other
+        polls scores each window with what the device had learned by then.
+        """
+        numbers = [self._moments(batch) for batch in batches]
+        if not numbers or all((n == numbers[0][0]).all() for n in numbers):
+            return [list(batches)] if batches else []
+        at: dict[str, tuple[int, int]] = {}
+        turns: dict[int, list[WindowBatch]] = defaultdict(list)
+        for batch, moments in zip(batches, numbers, strict=True):
+            turn = np.zeros(len(batch), np.int64)
+            for place, (device, moment) in enumerate(zip(batch.devices, moments.tolist(), strict=True)):
+                before, last = at.get(device, (moment, 0))
+                turn[place] = last + (moment > before)
+                at[device] = max(moment, before), int(turn[place])
+            for number in np.unique(turn):
+                turns[int(number)].append(_part(batch, np.flatnonzero(turn == number)))
+        return [turns[number] for number in sorted(turns)]
+
+    def _moments(self, batch: WindowBatch) -> NDArray[np.int64]:
+        """(B,) a number that grows for a device where its baseline moves, or where a maintenance takes effect."""
+        moments = self._baseline(batch.profile.type).steps(batch.end_t)
+        if self._serviced:
+            moments = moments * 64
+            for place, device in enumerate(batch.devices):
+                entries = self._serviced.get(device, ())
+                moments[place] += sum(batch.end_t[place] > entry.effective_ms for entry in entries)
+        return moments
+
+    def begin(self, batch: WindowBatch) -> tuple[Due, list[AlertEvent]]:
+        """Before a batch of a turn is scored: as it is to be scored, and what has to be told by now."""
+        baseline = self._baseline(batch.profile.type)
+        events = self._serve(batch) if self._serviced else []
+        baseline.begin(batch.devices, batch.end_t)
+        batch = baseline.since_service(batch)
+        return Due(batch, baseline.biases(batch)), events
+
     def judge(self, batch: WindowBatch, score: Score) -> list[AlertEvent]:
-        """Take scores of windows of this lane; answer what has to be told."""
+        """Take scores of windows of this lane, as `begin` answered them; answer what has to be told."""
         kind = batch.profile.type
+        verdict = self._judge(kind).assess(batch, score)
+        self._baseline(kind).learn(batch, score, verdict.judged & ~verdict.alarming, verdict.alarming)
+        return self.tell(verdict.findings)
+
+    def _judge(self, kind: str) -> Judge:
         judge = self._judges.get(kind)
         if judge is None:
-            judge = self._judges[kind] = Judge(
-                batch.profile, self._recipe.models[kind], self._recipe.judges[kind]
+            recipe = self._recipe
+            judge = Judge(recipe.profiles[kind], recipe.models[kind], recipe.judges[kind])
+            self._judges[kind] = judge
+        return judge
+
+    def _baseline(self, kind: str) -> Baseline:
+        baseline = self._baselines.get(kind)
+        if baseline is None:
+            baseline = self._baselines[kind] = Baseline(
+                self._recipe.profiles[kind], self._recipe.adaptation_of(kind)
             )
-        return self.tell(judge.judge(batch, score))
+        return baseline
+
+    def hear(self, findings: Sequence[Finding]) -> list[AlertEvent]:
+        """Take findings of the silence watch; devices that it forgets are forgotten by all of the lane."""
+        events = self.tell(findings)
+        for finding in findings:
+            if finding.reason is Reason.FORGOTTEN:
+                events += self._forget(finding.device, finding.device_type)
+        return events
+
+    def _forget(self, device: str, kind: str) -> list[AlertEvent]:
+        """A fault that nobody will see the end of is told to have ended, and its device begins anew if it returns."""
+        for memory in (self._stores.get(kind), self._baselines.get(kind)):
+            if memory is not None:
+                memory.forget([device])
+        judge = self._judges.get(kind)
+        return self.tell(judge.forget([device])) if judge is not None else []
+
+    # -- maintenance -----------------------------------------------------------------------------------
+
+    def service(self, entries: Iterable[Maintenance]) -> None:
+        """All maintenance that did not take effect yet, oldest first; other lanes' devices are left to them."""
+        mine = self.device_types()
+        self._serviced = {}
+        for entry in entries:
+            if entry.device in mine:
+                self._serviced.setdefault(entry.device, []).append(entry)
+
+    def serve_unjudged(self, now_ms: int) -> list[AlertEvent]:
+        """Maintenance of devices without windows, silent ones or such without a model, takes effect by the clock."""
+        if not self._serviced:
+            return []
+        silent, types = set(self.silence.silent()), self.device_types()
+        events = []
+        for device in list(self._serviced):
+            if device in silent or types.get(device) not in self._recipe.models:
+                events += self._serve_device(device, now_ms)
+        return events
+
+    def _serve(self, batch: WindowBatch) -> list[AlertEvent]:
+        events = []
+        for device, end_t in zip(batch.devices, batch.end_t.tolist(), strict=True):
+            if device in self._serviced:
+                events += self._serve_device(device, end_t - 1)
+        return events
+
+    def _serve_device(self, device: str, now_ms: int) -> list[AlertEvent]:
+        due = [entry for entry in self._serviced[device] if entry.effective_ms <= now_ms]
+        left = self._serviced[device][len(due) :]
+        self._serviced[device] = left
+        if not left:
+            del self._serviced[device]
+        return [event for entry in due for event in self._apply(entry)]
+
+    def _apply(self, entry: Maintenance) -> list[AlertEvent]:
+        kind = self.device_types()[entry.device]
+        profile, since = self._recipe.profiles[kind], entry.effective_ms
+        self._baseline(kind).renew(entry.device, since, rebaseline=entry.rebaseline)
+        self.applied.append(Applied(entry.id, since))
+        if kind not in self._recipe.models:
+            return []
+        enough_ms = profile.min_rows * profile.grid_ms
+        return self.tell(self._judge(kind).serviced(entry.device, since, since + enough_ms))
 
     def sights(self, kind: str) -> list[tuple[UUID, Sight]]:
         """Windows of the batch of that type judged last that are worth a picture, with the ids of their alerts."""
@@ -126,6 +267,32 @@ class Lane:
     def standing(self) -> Iterator[tuple[str, Standing]]:
         """Device type and how a device of it stands, for every device that was scored."""
         return ((kind, standing) for kind, judge in self._judges.items() for standing in judge.standing())
+
+    def learning(self) -> dict[str, Learning]:
+        """Device → how far its own baseline is, where one is learned."""
+        return {
+            device: learning
+            for kind, baseline in self._baselines.items()
+            if kind in self._recipe.models
+            for device, learning in baseline.learning().items()
+        }
+
+    def bias(self, device: str, kind: str) -> NDArray[np.float64]:
+        """(C,) by how many spreads a device differs from its type in the mode that it is mostly in."""
+        return self._baseline(kind).bias(device)
+
+    def filled_rows(self) -> dict[str, int]:
+        """Device → rows that it has sent since it was new, at most those of one window."""
+        return {
+            device: rows for store in self._stores.values() for device, rows in store.filled_rows().items()
+        }
+
+    def at_bound(self) -> dict[str, int]:
+        """Device type → devices with a channel whose own bias is as large as it may be."""
+        return {kind: baseline.at_bound() for kind, baseline in self._baselines.items()}
+
+    def profile(self, kind: str) -> DeviceProfile:
+        return self._recipe.profiles[kind]
 
     def device_types(self) -> dict[str, str]:
         """Every device known here → its type."""
@@ -150,6 +317,7 @@ class Lane:
                 judges={kind: judge.snapshot() for kind, judge in self._judges.items()},
                 silence=self.silence.snapshot(),
                 book=self.book.snapshot(),
+                baselines={kind: baseline.snapshot() for kind, baseline in self._baselines.items()},
             )
         )
 
@@ -169,11 +337,23 @@ class Lane:
                 for kind, data in state.judges.items()
                 if kind in recipe.profiles and kind in recipe.models
             }
+            self._baselines = {
+                kind: Baseline.restore(recipe.profiles[kind], recipe.adaptation_of(kind), data)
+                for kind, data in state.baselines.items()
+                if kind in recipe.profiles
+            }
             self.silence = Silence.restore(recipe.silent_after_ms(), recipe.silence, state.silence)
             self.book.restore(state.book)
         except (msgspec.MsgspecError, SnapshotError, WindowSnapshotError) as error:
             raise LaneStateError(str(error)) from None
 
 
-def _counts(reasons: Mapping[Reason, int]) -> Counts:
+def _part(batch: WindowBatch, places: NDArray[np.intp]) -> WindowBatch:
+    if len(places) == len(batch):
+        return batch
+    devices = [batch.devices[place] for place in places]
+    return WindowBatch(batch.profile, devices, batch.end_t[places], batch.values[places], batch.mask[places])
+
+
+def _counts(reasons: Mapping[_Reason, int]) -> Counts:
     return {reason.value: n for reason, n in reasons.items()}

@@ -202,6 +202,11 @@ class Metrics:
         self.score_seconds = self._histogram("score_seconds", "One model call.", SCORE_BUCKETS, "type")
         self.batch_windows = self._histogram("batch_windows", "Windows in one model call.", BATCH_BUCKETS)
         self.devices = self._gauge("devices", "Devices by state.", "type", "state")
+        self.devices_at_bias_bound = self._gauge(
+            "devices_at_bias_bound",
+            "Devices with a channel that differs from their type by as much as adaptation allows, or more.",
+            "type",
+        )
         self.model_info = self._gauge("model_info", "Models in use; always 1.", "type", "version", "digest")
 
     def _alerting(self) -> None:
@@ -280,6 +285,7 @@ class Metrics:
         for kind in device_types:
             self.windows_scored.labels(kind)
             self.score_seconds.labels(kind)
+            self.devices_at_bias_bound.labels(kind)
             for state in DeviceStatus:
                 self.devices.labels(kind, state)
 
@@ -352,6 +358,10 @@ class Metrics:
         """Devices of one type by state; a state left out has none."""
         for state in DeviceStatus:
             self.devices.labels(device_type, state).set(states.get(state, 0))
+
+    def set_at_bias_bound(self, device_type: str, n: int) -> None:
+        """So many devices of a type differ from it by as much as adaptation allows, or more."""
+        self.devices_at_bias_bound.labels(device_type).set(n)
 
     def set_model(self, model: ModelIdentity) -> None:
         """`model` scores its device type from now on; the one before it is taken out."""

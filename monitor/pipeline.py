@@ -6,11 +6,12 @@ After a crash the same telemetry is read again from the last transaction and mak
 """
 
 import asyncio
+import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from itertools import zip_longest
 
 import structlog
 
@@ -19,6 +20,7 @@ from monitor.alerts import AlertEvent, EventType
 from monitor.clock import StreamClock
 from monitor.findings import check_together
 from monitor.fleet import DeviceState, DeviceStatus
+from monitor.fleetview import device_states
 from monitor.inference import Inference
 from monitor.lanes import Lane, LaneRecipe, LaneStateError
 from monitor.metrics import CheckpointOutcome, Increase, Metrics, WindowSkip
@@ -31,6 +33,8 @@ from streams.transport import Message, Sink, Source, TopicPartition, TransportEr
 LIGHT_STATE_BYTES = 1 << 20
 """Up to this size the memory of a partition is written along with every alert; above, at the interval alone. A replay
 from an older offset makes the same alerts again, with the same ids, so this is a matter of cost only."""
+ASK_EVERY_S = 5.0
+"""Maintenance that another process recorded is looked for so often."""
 TEND_EVERY_S = 1.0
 """Silence is looked for, and gauges are set, so often."""
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -89,6 +93,7 @@ class Pipeline:
         # A rebalance must not take a lane away in the middle of a turn.
         self._turning = asyncio.Lock()
         self._saved_at = self._tended_at = time.monotonic()
+        self._asked_at = -math.inf
         self._increases: dict[tuple[str, ...], Increase] = defaultdict(Increase)
         self._alarming: set[str] = set()
         self.database_error: str | None = None
@@ -118,6 +123,7 @@ class Pipeline:
     async def _turn(self, messages: Sequence[Message]) -> None:
         self.turned_at = time.monotonic()
         async with self._turning:
+            await self._ask_for_maintenance()
             if messages:
                 await self._take(messages)
             tending = time.monotonic() - self._tended_at >= TEND_EVERY_S
@@ -142,16 +148,38 @@ class Pipeline:
             if lane is not None:
                 due += [(partition, batch) for batch in lane.push(block, now_ms)]
         await self._reject(decoded.rejections)
-        due = self._with_model(due)
-        scores = await self.inference.score([batch for _, batch in due])
         views: list[View] = []
-        for (partition, batch), score in zip(due, scores, strict=True):
-            lane = self._lanes[partition]
-            self._tell(partition, lane.judge(batch, score))
-            views += [View(partition, key, batch, sight) for key, sight in lane.sights(batch.profile.type)]
-            self.observers.scored(batch, score)
+        for turn in self._turns(self._with_model(due)):
+            views += await self._judge(turn)
         await self._pictures.take(views)
         self._advance(messages)
+
+    def _turns(
+        self, due: Sequence[tuple[TopicPartition, WindowBatch]]
+    ) -> Iterator[list[tuple[TopicPartition, WindowBatch]]]:
+        """Windows that may be scored together, of all lanes; as a rule all at once."""
+        batches: dict[TopicPartition, list[WindowBatch]] = defaultdict(list)
+        for partition, batch in due:
+            batches[partition].append(batch)
+        turns = {partition: self._lanes[partition].turns(found) for partition, found in batches.items()}
+        for together in zip_longest(*turns.values(), fillvalue=()):
+            yield [(p, batch) for p, part in zip(turns, together, strict=True) for batch in part]
+
+    async def _judge(self, turn: Sequence[tuple[TopicPartition, WindowBatch]]) -> list[View]:
+        """Score and judge; answer the windows that are worth a picture."""
+        ready, views = [], []
+        for partition, batch in turn:
+            due, events = self._lanes[partition].begin(batch)
+            self._tell(partition, events)
+            ready.append(due)
+        scores = await self.inference.score([due.batch for due in ready], [due.bias for due in ready])
+        for (partition, _), due, score in zip(turn, ready, scores, strict=True):
+            lane = self._lanes[partition]
+            self._tell(partition, lane.judge(due.batch, score))
+            kind = due.batch.profile.type
+            views += [View(partition, key, due.batch, sight) for key, sight in lane.sights(kind)]
+            self.observers.scored(due.batch, score)
+        return views
 
     def _advance(self, messages: Sequence[Message]) -> None:
         read: dict[tuple[str, int], int] = {}
@@ -178,10 +206,30 @@ class Pipeline:
         """Silence is found by the clock, so also when nothing else arrives."""
         if not self._lanes:
             return
-        partitions = list(self._lanes)
-        found = check_together([self._lanes[p].silence for p in partitions], self.clock.now_ms())
+        partitions, now_ms = list(self._lanes), self.clock.now_ms()
+        found = check_together([self._lanes[p].silence for p in partitions], now_ms)
         for partition, findings in zip(partitions, found, strict=True):
-            self._tell(partition, self._lanes[partition].tell(findings))
+            self._tell(partition, self._lanes[partition].hear(findings))
+            self._tell(partition, self._lanes[partition].serve_unjudged(now_ms))
+
+    # -- maintenance -------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """There is new maintenance in the database."""
+        self._asked_at = -math.inf
+
+    async def _ask_for_maintenance(self) -> None:
+        """Before telemetry is taken, so that a replay knows what was known when it was first read."""
+        if not self._lanes or time.monotonic() - self._asked_at < ASK_EVERY_S:
+            return
+        self._asked_at = time.monotonic()
+        try:
+            entries = await self.outbox.pending_maintenance()
+        except OutboxUnavailableError as error:
+            self._log.warning("maintenance cannot be asked for", reason=error.reason)
+            return
+        for lane in self._lanes.values():
+            lane.service(entries)
 
     def _tell(self, partition: TopicPartition, events: Sequence[AlertEvent]) -> None:
         if events:
@@ -222,10 +270,13 @@ class Pipeline:
     async def _save_if_due(self) -> Mapping[TopicPartition, int]:
         if time.monotonic() - self._saved_at >= self.settings.checkpoint_interval_s:
             return await self._save(self._lanes)
-        told = [partition for partition, events in self._untold.items() if events]
-        if not told:
+        told = {partition for partition, events in self._untold.items() if events}
+        # Maintenance and its effect become durable together: it is applied once, whoever has the lane next.
+        applied = {partition for partition, lane in self._lanes.items() if lane.applied}
+        if not told and not applied:
             return {}
-        return await self._save(p for p in told if self._progress[p].state_bytes <= LIGHT_STATE_BYTES)
+        light = {p for p in told if self._progress[p].state_bytes <= LIGHT_STATE_BYTES}
+        return await self._save(sorted(light | applied))
 
     async def _save(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Write all untold events and the memory of `partitions` in one transaction; answer the offsets to commit."""
@@ -242,6 +293,7 @@ class Pipeline:
             explanations=self._pictures.waiting(touched),
             checkpoints=checkpoints,
             now_ms=time.time_ns() // 1_000_000,
+            applied=[one for p in checkpoints for one in self._lanes[p].applied],
         )
         recorded = await self._record(work)
         if recorded is None:
@@ -253,6 +305,7 @@ class Pipeline:
         for partition, checkpoint in checkpoints.items():
             self._progress[partition].saved = checkpoint.next_offset
             self._progress[partition].state_bytes = len(checkpoint.state or b"")
+            self._lanes[partition].applied = []
         return {partition: checkpoint.next_offset for partition, checkpoint in checkpoints.items()}
 
     def _checkpoints(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Checkpoint]:
@@ -260,7 +313,8 @@ class Pipeline:
         for partition in partitions:
             progress, lane = self._progress[partition], self._lanes[partition]
             # A silence can be found without a new message; its state has to be saved all the same.
-            if progress.read is not None and (progress.read != progress.saved or self._untold[partition]):
+            changed = progress.read != progress.saved or self._untold[partition] or lane.applied
+            if progress.read is not None and changed:
                 checkpoints[partition] = Checkpoint(next_offset=progress.read, state=lane.snapshot())
         return checkpoints
 
@@ -313,6 +367,7 @@ class Pipeline:
                 # What was counted before the restart was counted by whoever had the lane then.
                 self._counted(partition, lane)
                 self._progress[partition] = Progress(read=past.next_offset, saved=past.next_offset)
+            self.look()
             self.assigned_once = True
             self._log.info("partitions assigned", partitions=[p.partition for p in partitions])
         return {partition: past.next_offset for partition, past in restored.items()}
@@ -358,8 +413,12 @@ class Pipeline:
         states: dict[str, Counter[DeviceStatus]] = defaultdict(Counter)
         for device in self.devices():
             states[device.type][device.state] += 1
+        bound: Counter[str] = Counter()
+        for lane in self._lanes.values():
+            bound.update(lane.at_bound())
         for kind in self.recipe.profiles:
             self.metrics.set_devices(kind, states[kind])
+            self.metrics.set_at_bias_bound(kind, bound[kind])
         self._show_anomalies()
 
     def _counted(self, partition: TopicPartition, lane: Lane) -> tuple[Counter[str], Counter[str]]:
@@ -396,10 +455,14 @@ class Pipeline:
 
     def devices(self) -> list[DeviceState]:
         """Every device of the partitions that this worker has."""
-        return [device for lane in self._lanes.values() for device in _device_states(lane)]
+        return [device for lane in self._lanes.values() for device in device_states(lane)]
 
     def device(self, device: str) -> DeviceState | None:
         return next((state for state in self.devices() if state.device == device), None)
+
+    def now_ms(self) -> int:
+        """The stream's time."""
+        return self.clock.now_ms()
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
@@ -415,26 +478,3 @@ class Pipeline:
 
 def _label(partition: TopicPartition) -> tuple[str, str]:
     return partition.topic, str(partition.partition)
-
-
-def _device_states(lane: Lane) -> Iterable[DeviceState]:
-    standing = {s.device: s for _, s in lane.standing()}
-    silent = set(lane.silence.silent())
-    heard = lane.silence.last_seen()
-    alerts = lane.open_alerts()
-    for device, kind in lane.device_types().items():
-        stands = standing.get(device)
-        if device in silent:
-            state = DeviceStatus.SILENT
-        elif stands is None or stands.learning:
-            state = DeviceStatus.LEARNING
-        else:
-            state = DeviceStatus.ALARMING if stands.alarming else DeviceStatus.NORMAL
-        yield DeviceState(
-            device=device,
-            type=kind,
-            state=state,
-            last_seen=datetime.fromtimestamp(heard.get(device, 0) / 1000, UTC),
-            anomaly=None if stands is None else round(stands.anomaly, 3),
-            alert_id=alerts.get(device),
-        )

@@ -22,7 +22,7 @@ from pydantic import (
 
 from monitor.alerts import DeviceInfo, LinkSettings
 from monitor.dispatch import DispatchSettings
-from monitor.findings import JudgeSettings, SilenceSettings
+from monitor.findings import AdaptationSettings, JudgeSettings, SilenceSettings
 from monitor.notifiers.kafka_topic import KafkaAlertsSettings
 from monitor.notifiers.webhook import WebhookSettings
 from streams.kafka import KafkaConfig
@@ -133,6 +133,7 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     judge: JudgeSettings = JudgeSettings()
     silence: SilenceSettings = SilenceSettings()
+    adaptation: AdaptationSettings = AdaptationSettings()
     links: LinkSettings = LinkSettings()
     dispatch: DispatchSettings = DispatchSettings()
     webhooks: tuple[WebhookSettings, ...] = ()

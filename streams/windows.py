@@ -13,7 +13,7 @@ its last rows are given out, then its rows are empty again and count from one.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +113,21 @@ class WindowStore:
             self._take(samples, now_ms)
         due, self._due = self._due, []
         return list(self._batches(due))
+
+    def filled_rows(self) -> dict[str, int]:
+        """By device: rows since it was new, at most those of one window."""
+        first, base = self._table["first_row"], self._table["base"]
+        rows = self.profile.window_rows
+        started = self._table["reached"] != UNSEEN
+        return {
+            device: min(max(int(base[slot] - first[slot]), 0), rows) if started[slot] else 0
+            for device, slot in self._table.items()
+        }
+
+    def forget(self, devices: Sequence[str]) -> None:
+        """Give these devices' places away; one that returns is new."""
+        known = set(self._table.devices)
+        self._table.free([device for device in devices if device in known])
 
     def evict(self, before_ms: int) -> list[str]:
         """Forget the devices whose last sample arrived before `before_ms` (by `now_ms`); their ids."""

@@ -114,8 +114,8 @@ class FaultQuery:
 
     def logit(self, told: Rows) -> Rows:
         """(n, C, F) → (n, C)."""
-        logit: Rows = ((told - self._center) / self._spread) @ self._query + np.float32(self._bias)
-        return logit
+        logit = ((told - self._center) / self._spread) @ self._query + self._bias
+        return logit.astype(np.float32)
 
 
 def _regression(x: Rows, label: Rows) -> tuple[Rows, float]:

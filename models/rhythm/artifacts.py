@@ -24,7 +24,6 @@ from models.artifacts import (
     detector_weights,
     read_manifest,
 )  # fmt: skip
-from models.calibration import Threshold
 from models.rhythm.network import RhythmConfig, RhythmNetwork
 from models.rhythm.scorer import RhythmScorer
 from models.rhythm.training import Fitted, RhythmTraining
@@ -52,7 +51,7 @@ def save_rhythm(
         rows=config.network.rows, stride=config.stride_rows, row_s=config.grid_ms / 1000,
         channels=(ChannelEntry(name=channel, role="measured", low=None, high=None),),
         model={**dataclasses.asdict(config.network), "certain": fitted.certain},
-        threshold=ThresholdEntry(**dataclasses.asdict(fitted.threshold), k=config.rule.k, n=config.rule.n),
+        threshold=ThresholdEntry(**dataclasses.asdict(fitted.threshold), **dataclasses.asdict(config.rule)),
         training=training, metrics=fitted.metrics, data_digest=data_digest,
         weights_digest=hashlib.sha256(weights).hexdigest(),
     )  # fmt: skip
@@ -85,6 +84,6 @@ def load_rhythm(folder: Path, device: torch.device | None = None) -> RhythmScore
         raise ArtifactError(folder, f"{MANIFEST} describes no rhythm model: {error}") from error
     except RuntimeError as error:
         raise ArtifactError(folder, f"weights that do not fit the model: {error}") from error
-    kept = {key: value for key, value in manifest.threshold.model_dump().items() if key not in ("k", "n")}
     identity = ModelIdentity(manifest.name, manifest.version, manifest.weights_digest)
-    return RhythmScorer(network, manifest.channels[0].name, Threshold(**kept), certain, identity, device)
+    channel, threshold = manifest.channels[0].name, manifest.threshold.fitted()
+    return RhythmScorer(network, channel, threshold, certain, identity, device)

@@ -73,6 +73,7 @@ class RhythmScorer:
             expected=_column(np.where(n > 0, expected, np.nan)),
             direction=np.where(np.abs(off) >= self.certain, np.sign(off), 0).astype(np.int8)[:, None],
             imputed=np.logical_not(mask.any(1)),
+            spread=np.full((len(values), 1), np.nan, np.float32),
             deviation=_column(np.where(n > 0, off * CERTAIN_SPREADS / max(self.certain, 1e-6), np.nan)),
             liveliness=_column(swing(values[..., 0], healthy, seen)),
             off_rows=off_rows(values[..., 0], healthy, seen, self.certain, self.network.P)[:, None],

@@ -3,6 +3,7 @@
 Pure decisions: no clock, no broker, no database. Knows nothing about alerts.
 """
 
+from monitor.findings.baseline import AdaptationSettings, Baseline, Learning
 from monitor.findings.blob import SnapshotError
 from monitor.findings.finding import (
     SILENCE,
@@ -18,7 +19,7 @@ from monitor.findings.finding import (
     SilenceSettings,
 )
 from monitor.findings.hypotheses import Suspicion
-from monitor.findings.judge import Judge, Standing
+from monitor.findings.judge import Judge, Standing, Verdict
 from monitor.findings.sights import Sight
 from monitor.findings.silence import Silence, check_together
 
@@ -27,11 +28,14 @@ __all__ = [
     "SITE",
     "SITE_TYPE",
     "Action",
+    "AdaptationSettings",
+    "Baseline",
     "Evidence",
     "Finding",
     "Judge",
     "JudgeSettings",
     "Kind",
+    "Learning",
     "Reason",
     "Severity",
     "Sight",
@@ -40,5 +44,6 @@ __all__ = [
     "SnapshotError",
     "Standing",
     "Suspicion",
+    "Verdict",
     "check_together",
 ]

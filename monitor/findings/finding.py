@@ -76,6 +76,8 @@ class Reason(StrEnum):
     STREAM_BACK = "stream_back"
     FORGOTTEN = "forgotten"
     """The device is no longer watched."""
+    SERVICED = "serviced"
+    """Somebody said that the device was serviced."""
     UNDELIVERED = "undelivered"
     """Alerts wait too long or were refused."""
     DELIVERED = "delivered"
@@ -152,11 +154,12 @@ class JudgeSettings(BaseModel):
     evidence_channels: Annotated[int, Field(ge=1, le=16)] = 5
     """Channels that a finding names at most."""
 
-    def fitted_for(self, k: int, n: int) -> "JudgeSettings":
-        """With a model's own k of n, unless the operator set one: the model's threshold was fitted for it."""
-        if {"k", "n"} & self.model_fields_set:
-            return self
-        return self.model_copy(update={"k": k, "n": n})
+    def fitted_for(self, k: int, n: int, hold: float | None = None) -> "JudgeSettings":
+        """With the k of n and the hold level that a model's threshold was fitted for, but for what the operator set."""
+        fitted: dict[str, float] = {} if {"k", "n"} & self.model_fields_set else {"k": k, "n": n}
+        if hold is not None and not {"open_at", "hold_at"} & self.model_fields_set:
+            fitted["hold_at"] = hold
+        return self.model_copy(update=fitted)
 
     @model_validator(mode="after")
     def _consistent(self) -> "JudgeSettings":

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 
 from models.scoring import ModelIdentity, Score
 from monitor.findings.blob import Array, Meta, Snapshot, SnapshotError, pack, unpack
+from monitor.findings.columns import NEVER, enlarge, rounds
 from monitor.findings.episodes import LATER, PARTS, Episodes, fit
 from monitor.findings.finding import Action, Evidence, Finding, JudgeSettings, Kind, Reason, Severity
 from monitor.findings.hypotheses import Suspicion, Traces, suspicions
-from monitor.findings.rounds import enlarge, rounds
 from monitor.findings.sights import Sight, worth_a_picture
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
-
-_NEVER = np.iinfo(np.int64).min
 
 
 class Standing(NamedTuple):
@@ -33,6 +31,17 @@ class Standing(NamedTuple):
     learning: bool
     alarming: bool
     """An episode is open."""
+
+
+class Verdict(NamedTuple):
+    """What was decided on the windows of one batch."""
+
+    findings: list[Finding]
+    """What changed, in the order of the windows' rounds."""
+    judged: NDArray[np.bool_]
+    """(B,) neither late nor unscored, and not of a device too new to be judged."""
+    alarming: NDArray[np.bool_]
+    """(B,) judged, and the device's episode was open before this window or is after it."""
 
 
 class _Round(NamedTuple):
@@ -65,11 +74,16 @@ class Judge:
         self._last_t = np.zeros(0, np.int64)
         self._anomaly = np.zeros(0, np.float32)
         self._seen = np.zeros(0, np.int64)
+        self._quiet_t = np.zeros(0, np.int64)
         self._slot = np.zeros(0, np.int32)
         self._episodes = Episodes(self.settings.n, len(profile.channels))
 
     def judge(self, batch: WindowBatch, score: Score) -> list[Finding]:
-        """Take the scores of one batch; answer what changed, in the order of the windows' rounds.
+        """Take the scores of one batch; answer what changed. Raises as `assess`."""
+        return self.assess(batch, score).findings
+
+    def assess(self, batch: WindowBatch, score: Score) -> Verdict:
+        """Take the scores of one batch; answer what changed, and what became of each window.
 
         Raises:
             ValueError: batch and score differ in length or in channels.
@@ -88,14 +102,17 @@ class Judge:
             score.liveliness,
             score.off_rows,
         )
-        findings: list[Finding] = []
+        verdict = Verdict([], np.zeros(len(batch), np.bool_), np.zeros(len(batch), np.bool_))
         sights: dict[tuple[str, int], Sight] = {}
         for index in rounds(rows):
             fresh = self._fresh(_Round(index, rows[index], batch.end_t[index], score.anomaly[index]))
-            findings += self._step(fresh, planes)
+            verdict.judged[fresh.place] = True
+            verdict.alarming[fresh.place] = self._in_episode(fresh.rows)
+            verdict.findings.extend(self._step(fresh, planes))
+            verdict.alarming[fresh.place] |= self._in_episode(fresh.rows)
             sights.update(((sight.device, sight.started_t), sight) for sight in self._sights(fresh))
         self.sights = tuple(sights.values())
-        return findings
+        return verdict
 
     def forget(self, devices: Sequence[str]) -> list[Finding]:
         """Watch these devices no longer; their open episodes are resolved."""
@@ -104,13 +121,30 @@ class Judge:
             row = self._row.get(device)
             if row is None:
                 continue
-            slot = np.array([self._slot[row]], np.intp)
-            if slot[0] >= 0 and self._episodes.open[slot[0]]:
-                at = max(int(self._last_t[row]), int(self._episodes.told[slot[0]]))
-                findings.append(self._finding(slot[0], Action.RESOLVE, Reason.FORGOTTEN, at))
+            findings += self._end(row, Reason.FORGOTTEN, int(self._last_t[row]))
             self._drop(row)
             self.reasons[Reason.FORGOTTEN] += 1
         return findings
+
+    def serviced(self, device: str, at_t: int, until_t: int) -> list[Finding]:
+        """A device was serviced at `at_t`: its open episode ends; windows that end before `until_t` are not judged."""
+        row = int(self._rows([device])[0])
+        findings = self._end(row, Reason.SERVICED, at_t)
+        self._quiet_t[row] = max(int(self._quiet_t[row]), until_t)
+        self.reasons[Reason.SERVICED] += 1
+        return findings
+
+    def _end(self, row: int, reason: Reason, at_t: int) -> list[Finding]:
+        """Whatever is suspected of this device is suspected no longer; an open episode is resolved."""
+        slot = int(self._slot[row])
+        if slot < 0:
+            return []
+        ended = []
+        if self._episodes.open[slot]:
+            at = max(at_t, int(self._episodes.told[slot]))
+            ended.append(self._finding(slot, Action.RESOLVE, reason, at))
+        self._release(np.array([slot], np.intp))
+        return ended
 
     def standing(self) -> Iterator[Standing]:
         """Every device watched."""
@@ -121,7 +155,7 @@ class Judge:
                 device,
                 int(self._last_t[row]),
                 float(self._anomaly[row]),
-                seen <= self.settings.learn_windows,
+                seen <= self.settings.learn_windows or int(self._last_t[row]) < int(self._quiet_t[row]),
                 row in opened,
             )
 
@@ -140,9 +174,16 @@ class Judge:
         self._anomaly[r.rows[keep]] = r.anomaly[keep]
         self._seen[r.rows[keep]] += 1
         learning = keep & (self._seen[r.rows] <= self.settings.learn_windows)
+        learning |= keep & (r.t < self._quiet_t[r.rows])
         self._count(Reason.LEARNING, learning)
         keep &= ~learning
         return _Round(r.place[keep], r.rows[keep], r.t[keep], r.anomaly[keep])
+
+    def _in_episode(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+        slots = self._slot[rows]
+        inside: NDArray[np.bool_] = slots >= 0
+        inside[inside] = self._episodes.open[slots[inside]]
+        return inside
 
     def _sights(self, r: _Round) -> Iterator[Sight]:
         slots = self._slot[r.rows].astype(np.intp)
@@ -319,9 +360,10 @@ class Judge:
         start, needed = len(self._devices), len(self._devices) + len(devices)
         if needed > len(self._last_t):
             size = max(16, 2 * len(self._last_t), needed)
-            self._last_t = enlarge(self._last_t, size, _NEVER)
+            self._last_t = enlarge(self._last_t, size, NEVER)
             self._anomaly = enlarge(self._anomaly, size, 0)
             self._seen = enlarge(self._seen, size, 0)
+            self._quiet_t = enlarge(self._quiet_t, size, NEVER)
             self._slot = enlarge(self._slot, size, -1)
         self._devices.extend(devices)
         self._row.update((device, start + i) for i, device in enumerate(devices))
@@ -339,12 +381,13 @@ class Judge:
         if row != last:
             self._devices[row] = self._devices[last]
             self._row[self._devices[row]] = row
-            for column in (self._last_t, self._anomaly, self._seen, self._slot):
+            for column in (self._last_t, self._anomaly, self._seen, self._quiet_t, self._slot):
                 column[row] = column[last]
             if self._slot[row] >= 0:
                 self._episodes.row[self._slot[row]] = row
         self._devices.pop()
-        self._last_t[last], self._anomaly[last], self._seen[last], self._slot[last] = _NEVER, 0, 0, -1
+        self._last_t[last] = self._quiet_t[last] = NEVER
+        self._anomaly[last], self._seen[last], self._slot[last] = 0, 0, -1
 
     # -- save and restore --------------------------------------------------------------------------
 
@@ -356,6 +399,7 @@ class Judge:
             "last_t": self._last_t[:known],
             "anomaly": self._anomaly[:known],
             "seen": self._seen[:known],
+            "quiet_t": self._quiet_t[:known],
         }
         arrays |= {f"slot.{name}": getattr(self._episodes, name)[used] for name in Episodes.columns()}
         meta: dict[str, Meta] = {"type": self.profile.type, "channels": list(self.profile.names)}
@@ -390,6 +434,8 @@ class Judge:
             self._last_t[:known] = saved.arrays["last_t"]
             self._anomaly[:known] = saved.arrays["anomaly"]
             self._seen[:known] = saved.arrays["seen"]
+            # States saved before there was maintenance have no such column.
+            self._quiet_t[:known] = saved.arrays.get("quiet_t", NEVER)
             rows = saved.arrays["slot.row"].astype(np.intp)
             slots = self._episodes.take(rows)
             missing = {name for name in LATER if f"slot.{name}" not in saved.arrays}

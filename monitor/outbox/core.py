@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import update
 
 from monitor.alerts import Acknowledgement, Alert, AlertEvent, EventType, Origin, Status, moment
-from monitor.outbox import claiming, reading, writing
+from monitor.maintenance import Logged, Maintenance
+from monitor.outbox import claiming, maintaining, reading, writing
 from monitor.outbox.database import Database, shielded
 from monitor.outbox.schema import alerts
 from monitor.outbox.types import (
@@ -119,6 +120,7 @@ class Outbox:
             if work.explanations:
                 await writing.put_explanations(connection, work.explanations)
             await writing.save(connection, work.checkpoints, work.now_ms)
+            await maintaining.apply(connection, work.applied)
             self._milestone(Milestone.CHECKPOINT_WRITTEN)
         self._milestone(Milestone.COMMITTED)
         return Recorded(tuple(new), jobs)
@@ -228,6 +230,25 @@ class Outbox:
 
         await shielded(transaction())
 
+    async def maintain(self, entry: Maintenance, now_ms: int) -> Logged:
+        """Keep that a device was serviced; said twice it is kept once. The lane of the device applies it."""
+
+        async def transaction() -> Logged:
+            async with self._db.write() as connection:
+                return await maintaining.enter(connection, entry, now_ms)
+
+        return await shielded(transaction())
+
+    async def pending_maintenance(self) -> list[Maintenance]:
+        """What no lane has applied yet, oldest first."""
+        async with self._db.read() as connection:
+            return await maintaining.pending(connection)
+
+    async def maintenance(self, device: str, limit: int = 50) -> list[Logged]:
+        """The latest entries of a device, latest first."""
+        async with self._db.read() as connection:
+            return await maintaining.log(connection, device, limit)
+
     # -- street 2 --------------------------------------------------------------------------------------
 
     async def claim(
@@ -323,10 +344,14 @@ class Outbox:
             return await reading.stuck(connection, now_ms - int(older_than_s * 1000))
 
     async def prune(self, before_ms: int, limit: int = 500) -> int:
-        """Delete at most so many alerts resolved before that time, with all that belongs to them; how many."""
+        """Delete at most so many alerts resolved before that time, with all that belongs to them; how many.
+
+        The maintenance log loses what was recorded before that time.
+        """
 
         async def transaction() -> int:
             async with self._db.write() as connection:
+                await maintaining.prune(connection, before_ms)
                 return await reading.prune(connection, before_ms, limit)
 
         return await shielded(transaction())

@@ -4,6 +4,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -126,4 +127,23 @@ checkpoints = Table(
     Column("next_offset", BigInteger),
     Column("state", LargeBinary),
     Column("saved_ms", BigInteger),
+)
+
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False),
+    Column("device", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("effective_ms", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("rebaseline", Boolean, nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+    Column("applied_at_ms", BigInteger),
+    UniqueConstraint("id"),
+    Index(None, "applied_at_ms", "seq"),
+    Index(None, "device", "seq"),
+    sqlite_autoincrement=True,
 )

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from monitor.alerts import AlertEvent
 from monitor.explanations import Kept
+from monitor.maintenance import Applied
 from streams.transport import TopicPartition
 
 T = TypeVar("T")
@@ -122,6 +123,8 @@ class Work:
     now_ms: int = 0
     explanations: Sequence[Kept] = ()
     """Of alerts that are there already or come with `events`; the newest window of an alert stays."""
+    applied: Sequence[Applied] = ()
+    """Maintenance whose effect is in the checkpoints' states."""
 
 
 @dataclass(frozen=True, slots=True)

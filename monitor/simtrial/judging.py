@@ -190,7 +190,7 @@ def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
     windows = [_windows(run) for run in every]
     scores = [_scored(subject.scorer, one) for one in windows]
     devices = [run.device for run, one in zip(every, windows, strict=True) for _ in range(len(one.end_t))]
-    joined = _joined(scores)
+    joined = Score.joined(scores)
     end_t = np.concatenate([one.end_t for one in windows])
     # The Judge looks at names, times and scores; the readings were needed by the scorer alone.
     nothing = np.zeros((len(end_t), 0, 0), np.float32)
@@ -204,11 +204,7 @@ def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
 
 def _scored(scorer: Scorer, windows: _Windows) -> Score:
     n = len(windows.end_t)
-    return _joined([scorer.score(*windows.pick(slice(i, i + _PASS))) for i in range(0, n, _PASS)])
-
-
-def _joined(scores: Sequence[Score]) -> Score:
-    return Score(*(np.concatenate([getattr(one, name) for one in scores]) for name in Score.__slots__))
+    return Score.joined([scorer.score(*windows.pick(slice(i, i + _PASS))) for i in range(0, n, _PASS)])
 
 
 def _windows(run: Simulation) -> _Windows:

@@ -42,7 +42,9 @@ Since = Annotated[
 log = structlog.get_logger(__name__)
 
 
-def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], datetime]) -> APIRouter:
+def alerts(
+    prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], datetime], woken: Callable[[], None]
+) -> APIRouter:
     """`/alerts` below `prefix`, one of them, its deliveries, and its acknowledgement."""
     router = APIRouter(prefix=f"{prefix}/alerts", tags=["alerts"])
 
@@ -110,7 +112,9 @@ def alerts(prefix: str, store: AlertStore, metrics: Metrics, now: Callable[[], d
         Saying it again under the same name changes nothing and answers the same. 409 where somebody else
         takes care already, or where the alert has resolved.
         """
-        return await _acknowledge(store, metrics, alert_id, request, now())
+        alert = await _acknowledge(store, metrics, alert_id, request, now())
+        woken()
+        return alert
 
     return router
 

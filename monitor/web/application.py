@@ -17,7 +17,7 @@ from monitor.outbox import OutboxUnavailableError
 from monitor.web import problems
 from monitor.web.alerts import alerts
 from monitor.web.deliveries import deliveries
-from monitor.web.devices import devices
+from monitor.web.devices import devices, maintenance
 from monitor.web.middleware import LimitBody, Observe, RequireToken
 from monitor.web.operations import operations
 from monitor.web.ports import AlertStore, FleetView, Health
@@ -69,8 +69,12 @@ def create_app(
     scorers: Mapping[str, Scorer],
     access: Access = Access(),
     now: Callable[[], datetime] = now_utc,
+    woken: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The API, the metrics and the health endpoints as an ASGI application. Holds no state of its own."""
+    """The API, the metrics and the health endpoints as an ASGI application. Holds no state of its own.
+
+    `woken` is called when a request left work in the store: whoever does it need not wait for its next look.
+    """
     app = FastAPI(
         title="Attendant",
         summary="Watches medical devices and names the channels at fault.",
@@ -96,8 +100,9 @@ def create_app(
     # Only documents the scheme: `RequireToken` is what enforces it.
     scheme = [Depends(HTTPBearer(auto_error=False))] if access.tokens else []
     for router in (
-        alerts(V1, store, metrics, now),
-        deliveries(V1, store, now),
+        alerts(V1, store, metrics, now, woken),
+        deliveries(V1, store, now, woken),
+        maintenance(V1, store, fleet, now, woken),
         devices(V1, fleet),
         service(V1, scorers, __version__, now()),
     ):

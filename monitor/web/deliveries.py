@@ -28,7 +28,9 @@ TURNED = documented(
 log = structlog.get_logger(__name__)
 
 
-def deliveries(prefix: str, store: AlertStore, now: Callable[[], datetime]) -> APIRouter:
+def deliveries(
+    prefix: str, store: AlertStore, now: Callable[[], datetime], woken: Callable[[], None]
+) -> APIRouter:
     """`/deliveries` below `prefix`, and what a person can do with one of them."""
     router = APIRouter(prefix=f"{prefix}/deliveries", tags=["deliveries"])
 
@@ -51,6 +53,7 @@ def deliveries(prefix: str, store: AlertStore, now: Callable[[], datetime]) -> A
             await store.replay(delivery_id, request.by, _ms(now()))
         except UnknownDeliveryError:
             raise _unknown(delivery_id) from None
+        woken()
         log.info("delivery replayed", delivery=delivery_id, by=request.by)
 
     @router.post("/{delivery_id}/discard", status_code=HTTPStatus.NO_CONTENT, responses=TURNED)
@@ -60,6 +63,8 @@ def deliveries(prefix: str, store: AlertStore, now: Callable[[], datetime]) -> A
             await store.discard(delivery_id, request.by, _ms(now()))
         except UnknownDeliveryError:
             raise _unknown(delivery_id) from None
+        # What waits behind it, of the same alert, may go now.
+        woken()
         log.info("delivery discarded", delivery=delivery_id, by=request.by)
 
     return router

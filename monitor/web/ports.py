@@ -7,6 +7,7 @@ from typing import Protocol
 
 from monitor.alerts import Alert, Status
 from monitor.fleet import DeviceState
+from monitor.maintenance import Logged, Maintenance
 from monitor.outbox import Delivery, Page
 
 
@@ -37,6 +38,10 @@ class FleetView(Protocol):
         ...
 
     def device(self, device: str) -> DeviceState | None: ...
+
+    def now_ms(self) -> int:
+        """The stream's time, ms since the epoch."""
+        ...
 
 
 class AlertStore(Protocol):
@@ -96,4 +101,12 @@ class AlertStore(Protocol):
         Raises:
             UnknownDeliveryError: no such delivery, or it is being sent right now.
         """
+        ...
+
+    async def maintain(self, entry: Maintenance, now_ms: int) -> Logged:
+        """Keep that a device was serviced; said twice it is kept once."""
+        ...
+
+    async def maintenance(self, device: str, limit: int = 50) -> Sequence[Logged]:
+        """The latest entries of a device, latest first."""
         ...

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from monitor.alerts import Alert, EventType
-from monitor.fleet import DeviceStatus
+from monitor.fleet import DeviceStatus, LearningReason
 from monitor.outbox import JobState
 
 # Neither can be typed by a person nor stored in PostgreSQL.
@@ -39,19 +39,31 @@ class HealthReport(Schema):
     checks: list[HealthCheck]
 
 
+class Learning(Schema):
+    """How far a learning device is."""
+
+    reason: LearningReason
+    progress: Annotated[float, Field(ge=0, le=1, examples=[0.35])]
+    until: Annotated[datetime | None, Field(examples=["2027-05-01T12:00:00Z"])]
+    """When it will be done if it goes on as so far, by the device's clock; null where that cannot be told."""
+
+
 class Device(Schema):
     """One device, as it stands now."""
 
     device: Annotated[str, Field(examples=["SN-1042"])]
     type: Annotated[str, Field(examples=["infusion-pump"])]
     state: DeviceStatus
-    """learning: too new to be judged. alarming: an episode is open. silent: nothing came for too long."""
+    """learning: judged already, but by less than a full window or without a settled baseline of its own.
+    alarming: an episode is open. silent: nothing came for too long."""
     last_seen: datetime
     """When its newest sample was taken, by the device's clock."""
     anomaly: Annotated[float | None, Field(examples=[0.41])] = None
     """Of the newest window; 1.0 is the threshold. null before the first window."""
     alert_id: str | None = None
     """The alert of the open episode."""
+    learning: Learning | None = None
+    """Where the state is `learning`: why, and until when."""
 
 
 class DevicePage(Schema):
@@ -92,6 +104,55 @@ class AcknowledgeRequest(Signature):
 
     note: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")] = ""
     """What was seen or done."""
+
+
+class MaintenanceRequest(Signature):
+    """Who serviced the device, when, and what was done."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"by": "R. Gupta", "note": "Pressure sensor replaced.", "rebaseline": True}]
+        }
+    )
+
+    at: AwareDatetime | None = None
+    """When the work was done (RFC 3339, with time zone); now, if left out. Give it if the request may be repeated:
+    the same work said again is kept once."""
+    note: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")] = ""
+    """What was done."""
+    rebaseline: bool = False
+    """Whether what is usual for this very device is to be learned anew, as after the exchange of a sensor."""
+
+
+class MaintenanceEntry(Schema):
+    """One entry of a device's maintenance log."""
+
+    id: UUID
+    device: Annotated[str, Field(examples=["SN-1042"])]
+    by: str
+    at: datetime
+    """When the work was done."""
+    note: str
+    rebaseline: bool
+    effective_at: datetime
+    """In the stream's time: readings from before then count no more, and an open episode has ended."""
+    recorded_at: datetime
+    applied_at: datetime | None
+    """The stream's time at which it took effect; null until the worker that watches the device has applied it."""
+
+
+class MaintenanceAccepted(MaintenanceEntry):
+    """The entry as it is kept."""
+
+    watched_here: bool
+    """Whether the worker that answers watches the device. If not, the one that does will apply it; if none does,
+    it waits, so check the device's id."""
+
+
+class MaintenanceLog(Schema):
+    """The latest entries of a device's maintenance log, latest first."""
+
+    items: list[MaintenanceEntry]
 
 
 class DeliveryAttempt(Schema):

@@ -36,6 +36,9 @@ class Fleet:
     def device(self, device: str) -> DeviceState | None:
         return next((state for state in self.states if state.device == device), None)
 
+    def now_ms(self) -> int:
+        return NOW_MS
+
 
 @dataclass
 class Wellness:
@@ -83,6 +86,8 @@ class Face:
     fleet: Fleet
     health: Wellness
     metrics: Metrics
+    woken: list[str]
+    """A word for every time that the service was told of work in the store."""
 
 
 @asynccontextmanager
@@ -116,6 +121,7 @@ async def face(
     outbox = await Outbox.open(f"sqlite:///{folder / 'face.db'}", targets)
     metrics = Metrics.of_process(device_types=[PUMP.type], notifiers=targets)
     fleet, health = Fleet(), Wellness()
+    woken: list[str] = []
     app = create_app(
         outbox,
         fleet,
@@ -124,9 +130,10 @@ async def face(
         scorers={PUMP.type: pump_scorer()} if scorers is None else scorers,
         access=access or Access(),
         now=lambda: NOW,
+        woken=lambda: woken.append("woken"),
     )
     try:
         async with serving(app) as url, httpx.AsyncClient(base_url=url, timeout=10) as http:
-            yield Face(url, http, app, outbox, fleet, health, metrics)
+            yield Face(url, http, app, outbox, fleet, health, metrics, woken)
     finally:
         await outbox.close()

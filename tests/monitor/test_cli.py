@@ -23,6 +23,7 @@ COMMANDS = (
     "check-config",
     "alerts",
     "explain",
+    "devices",
 )
 
 

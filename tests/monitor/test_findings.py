@@ -80,6 +80,57 @@ def test_an_episode_is_held_between_the_levels_and_resolved_after_m_calm_windows
     }
 
 
+def test_an_episode_that_wanders_between_the_levels_and_above_stays_one() -> None:
+    judge = new_judge(k=2, n=3, hold_at=0.6, resolve_after=3, update_every_s=1e6, critical_at=1e6)
+    wandering = [1.5, 1.5, *[0.61, 0.55, 0.55, 0.7, 1.4, 1.6, 0.59, 0.59] * 20]
+
+    found = play(judge, [*wandering, 0.59, 0.1])
+
+    assert _steps(found) == [
+        (Action.OPEN, Reason.OPENED, 1),
+        (Action.RESOLVE, Reason.CLEARED, len(wandering)),
+    ]
+
+
+def test_what_never_opened_is_not_held() -> None:
+    assert play(new_judge(k=2, n=3, hold_at=0.6), [0.99] * 30) == []
+
+
+def test_a_models_own_rule_holds_but_for_what_the_operator_set() -> None:
+    def rule(**told: float) -> tuple[float, ...]:
+        fitted = JudgeSettings.model_validate(told).fitted_for(15, 20, 0.65)
+        return fitted.k, fitted.n, fitted.hold_at
+
+    assert rule() == (15, 20, 0.65)
+    assert rule(k=2, n=4) == (2, 4, 0.65)
+    assert rule(hold_at=0.5) == (15, 20, 0.5)
+    assert rule(open_at=0.9) == (15, 20, 0.8)
+    assert JudgeSettings().fitted_for(15, 20).hold_at == 0.8
+
+
+def test_a_serviced_device_ends_its_episode_and_is_not_judged_before_there_is_enough_to_judge_by() -> None:
+    judge = new_judge(k=1, n=1, resolve_after=5)
+    play(judge, [2.0])
+    at = START + 3 * STRIDE_MS
+
+    [ended] = judge.serviced("P-1", at, at + 2 * STRIDE_MS)
+    saved = Judge.restore(PUMP, MODEL, judge.settings, judge.snapshot())
+    again = play(saved, [2.0, 2.0], first=3) + play(saved, [2.0], first=5)
+
+    assert (ended.action, ended.reason, ended.at_t) == (Action.RESOLVE, Reason.SERVICED, at)
+    assert _steps(again) == [(Action.OPEN, Reason.OPENED, 5)]
+    assert saved.reasons[Reason.LEARNING] == 2
+    assert judge.serviced("nobody", at, at) == []
+
+
+def test_a_verdict_says_which_windows_were_judged_and_which_lie_in_an_episode() -> None:
+    judge = new_judge(k=2, n=2, resolve_after=2, learn_windows=1)
+    anomalies = [0.1, 1.5, 1.5, 0.1, float("nan"), 0.1, 0.1]
+    verdict = judge.assess(batch(["P-1"] * 7, range(7)), score(anomalies))
+    assert verdict.judged.tolist() == [False, True, True, True, False, True, True]
+    assert verdict.alarming.tolist() == [False, False, True, True, False, True, False]
+
+
 def test_a_peak_at_the_critical_level_worsens_the_episode_once() -> None:
     found = play(new_judge(k=1, n=1, critical_at=3), [1.5, 2.0, 3.5, 1.5, 4.0])
 

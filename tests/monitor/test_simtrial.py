@@ -39,7 +39,9 @@ class OneChannel:
         share = np.zeros((len(values), len(self.channels)), np.float32)
         share[:, self._blamed] = 1
         flat = np.zeros_like(share)
-        return Score(anomaly, share, share, share, flat, flat, flat.astype(np.int8), flat.astype(np.bool_))
+        return Score(
+            anomaly, share, share, share, flat, flat, flat.astype(np.int8), flat.astype(np.bool_), flat
+        )
 
 
 @pytest.fixture(scope="module")

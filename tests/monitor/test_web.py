@@ -9,7 +9,7 @@ import re
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ import structlog
 from fastapi import FastAPI
 
 from monitor.alerts import Status, moment
-from monitor.fleet import DeviceState, DeviceStatus
+from monitor.client import list_devices, record_maintenance, render_devices, render_maintenance
+from monitor.dispatch import Dispatcher, DispatchSettings
+from monitor.fleet import DeviceState, DeviceStatus, LearningReason, LearningState
 from monitor.logs import configure_logging
-from monitor.outbox import JobState, Settlement
-from monitor.web import Access, Check, ListenError, serve
+from monitor.maintenance import Applied
+from monitor.outbox import JobState, Settlement, Work
+from monitor.web import Access, Check, ListenError, create_app, serve
 from tests.monitor.faces import NOW, NOW_MS, Face, episode, face, keep, serving
+from tests.monitor.test_dispatch import Script
 from tests.monitor.worlds import START, STRIDE_MS
 
 TOKEN = "a-token-of-some-length"
@@ -126,6 +130,7 @@ async def test_acknowledging_says_who_and_tells_every_target(service: Face) -> N
     assert answer.status_code == 200
     assert body["status"] == "acknowledged"
     assert body["acknowledged"] == {"by": "R. Gupta", "at": "2026-11-23T12:00:00Z", "note": "pump\nswapped"}
+    assert service.woken == ["woken"]
     told = await service.outbox.deliveries(alert.id)
     assert [delivery.type for delivery in told] == ["device.alert.opened", "device.alert.acknowledged"]
 
@@ -268,6 +273,7 @@ async def test_what_was_given_up_is_listed_in_pages_and_can_be_sent_again_or_set
 
     assert rest["next"] is None
     assert (replayed.status_code, discarded.status_code) == (204, 204)
+    assert service.woken == ["woken"] * 2
     parked = (await service.http.get("/api/v1/deliveries")).json()["items"]
     assert [delivery["id"] for delivery in parked] == [left]
     assert [job.id for job in await service.outbox.claim(NOW_MS, limit=10, lease_s=30)] == [again]
@@ -317,6 +323,43 @@ async def test_a_database_that_is_away_is_a_problem_of_ours(service: Face) -> No
     assert database not in answer.text
 
 
+async def test_what_a_person_does_is_delivered_without_waiting_for_the_next_look(tmp_path: Path) -> None:
+    target = Script()
+    async with face(tmp_path) as service:
+        opened = episode("SN-1")
+        await keep(service.outbox, opened)
+        dispatcher = Dispatcher(service.outbox, [target], DispatchSettings(poll_s=60, watch_every_s=60))
+        delivering = asyncio.create_task(dispatcher.run())
+        await until(lambda: len(target.jobs) == 1)
+        app = create_app(
+            service.outbox,
+            service.fleet,
+            service.health,
+            service.metrics,
+            scorers={},
+            woken=dispatcher.wake,
+        )
+        async with serving(app) as url, httpx.AsyncClient(base_url=url) as http:
+            await http.post(f"/api/v1/alerts/{opened[0].alert.id}/acknowledge", json={"by": "R. Gupta"})
+            await until(lambda: len(target.jobs) == 2)
+            await http.post("/api/v1/deliveries/1/replay", json={"by": "R. Gupta"})
+            await until(lambda: len(target.jobs) == 3)
+        delivering.cancel()
+        await asyncio.wait([delivering])
+    assert [job.type for job in target.jobs] == [
+        "device.alert.opened",
+        "device.alert.acknowledged",
+        "device.alert.opened",
+    ]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Much sooner than the dispatcher looks by itself."""
+    async with asyncio.timeout(15):
+        while not true():  # noqa: ASYNC110 - a target tells nobody
+            await asyncio.sleep(0.01)
+
+
 # -- devices, models, info -----------------------------------------------------------------------------
 
 
@@ -350,7 +393,132 @@ async def test_a_device_can_be_read_whatever_its_id_looks_like(service: Face) ->
         "last_seen": "2026-11-23T12:00:00Z",
         "anomaly": 2.5,
         "alert_id": "x",
+        "learning": None,
     }
+
+
+async def test_a_learning_device_says_why_how_far_and_until_when(service: Face) -> None:
+    learning = LearningState(LearningReason.NOT_SETTLED, 0.25, NOW + timedelta(hours=18))
+    service.fleet.states = [
+        state("SN-1", DeviceStatus.LEARNING, anomaly=0.2, learning=learning),
+        state("SN-2", DeviceStatus.LEARNING, learning=LearningState(LearningReason.FIRST_WINDOW, 0.0)),
+    ]
+    first, second = (await service.http.get("/api/v1/devices", params={"state": "learning"})).json()["items"]
+    assert first["learning"] == {
+        "reason": "own baseline not settled",
+        "progress": 0.25,
+        "until": "2026-11-24T06:00:00Z",
+    }
+    assert second["learning"] == {"reason": "first window not full", "progress": 0.0, "until": None}
+
+
+# -- maintenance ---------------------------------------------------------------------------------------
+
+
+async def test_maintenance_is_kept_with_who_when_and_why_and_the_service_is_told(service: Face) -> None:
+    service.fleet.states = [state("ward 3/bett 1", DeviceStatus.ALARMING)]
+    path = "/api/v1/devices/ward%203%2Fbett%201/maintenance"
+    said = {
+        "by": " R. Gupta ",
+        "note": "sensor\nreplaced",
+        "at": "2026-11-23T12:40:00+01:00",
+        "rebaseline": True,
+    }
+
+    answer = await service.http.post(path, json=said)
+    listed = (await service.http.get(path)).json()["items"]
+
+    entry = answer.json()
+    assert answer.status_code == 202
+    assert entry.pop("watched_here") is True
+    assert listed == [entry]
+    assert {name: value for name, value in entry.items() if name != "id"} == {
+        "device": "ward 3/bett 1",
+        "by": "R. Gupta",
+        "at": "2026-11-23T11:40:00Z",
+        "note": "sensor\nreplaced",
+        "rebaseline": True,
+        "effective_at": "2026-11-23T12:00:00Z",
+        "recorded_at": "2026-11-23T12:00:00Z",
+        "applied_at": None,
+    }
+    assert service.woken == ["woken"]
+    [pending] = await service.outbox.pending_maintenance()
+    assert (pending.device, pending.effective_ms, pending.rebaseline) == ("ward 3/bett 1", NOW_MS, True)
+
+
+async def test_the_same_maintenance_sent_again_is_kept_once(service: Face) -> None:
+    said = {"by": "R. Gupta", "at": "2026-11-23T11:40:00Z"}
+    first = await service.http.post("/api/v1/devices/SN-1/maintenance", json=said)
+    again = await service.http.post("/api/v1/devices/SN-1/maintenance", json=said)
+    assert again.json() == first.json()
+    assert len(await service.outbox.maintenance("SN-1")) == 1
+
+
+async def test_maintenance_shows_when_it_was_applied(service: Face) -> None:
+    await service.http.post("/api/v1/devices/SN-1/maintenance", json={"by": "R. Gupta"})
+    [entry] = await service.outbox.pending_maintenance()
+    await service.outbox.record(Work(now_ms=NOW_MS, applied=[Applied(entry.id, NOW_MS + 1000)]))
+    [shown] = (await service.http.get("/api/v1/devices/SN-1/maintenance")).json()["items"]
+    assert (shown["applied_at"], shown["rebaseline"]) == ("2026-11-23T12:00:01Z", False)
+
+
+async def test_maintenance_of_a_device_that_is_not_watched_here_is_kept_and_says_so(service: Face) -> None:
+    answer = await service.http.post("/api/v1/devices/SN-0/maintenance", json={"by": "R. Gupta"})
+    assert (answer.status_code, answer.json()["watched_here"]) == (202, False)
+    assert len(await service.outbox.pending_maintenance()) == 1
+
+
+async def test_the_command_line_lists_devices_and_says_that_one_was_serviced(service: Face) -> None:
+    learning = LearningState(LearningReason.REBASELINED, 0.25, NOW + timedelta(hours=18))
+    service.fleet.states = [
+        state("ward 3/bett 1", DeviceStatus.LEARNING, anomaly=0.2, learning=learning),
+        state("SN-2", DeviceStatus.ALARMING, anomaly=2.5, alert_id="x"),
+    ]
+    found = await asyncio.to_thread(list_devices, service.url, None, state=None, device_type=None)
+    entry = await asyncio.to_thread(
+        record_maintenance,
+        service.url,
+        None,
+        "ward 3/bett 1",
+        by="R. Gupta",
+        note="sensor replaced",
+        at=None,
+        rebaseline=True,
+    )
+
+    table = render_devices(found, NOW)
+    assert [device["device"] for device in found] == ["SN-2", "ward 3/bett 1"]
+    assert "re-baselined after maintenance, 25%, until 2026-11-24 06:00 UTC" in table
+    assert "alert x" in table
+    assert render_devices([], NOW) == "no devices"
+    assert "its own baseline is learned anew" in render_maintenance(entry)
+    assert "check the device's id" in render_maintenance(entry | {"watched_here": False})
+    [logged] = await service.outbox.maintenance("ward 3/bett 1")
+    assert (logged.entry.by, logged.entry.note, logged.entry.rebaseline) == (
+        "R. Gupta",
+        "sensor replaced",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({}, "body.by"),
+        ({"by": " "}, "body.by"),
+        ({"by": "me", "at": "2026-11-23T11:00:00"}, "body.at"),
+        ({"by": "me", "at": "2026-11-23T12:00:01Z"}, "in the future"),
+        ({"by": "me", "rebaseline": "perhaps"}, "body.rebaseline"),
+        ({"by": "me", "reset": True}, "body.reset"),
+        ({"by": "me", "note": "x" * 2001}, "body.note"),
+    ],
+)
+async def test_wrong_maintenance_is_refused_with_the_place(service: Face, body: Any, where: str) -> None:
+    answer = await service.http.post("/api/v1/devices/SN-1/maintenance", json=body)
+    assert where in problem(answer, 422, "invalid-request")["detail"]
+    assert await service.outbox.pending_maintenance() == []
+    assert service.woken == []
 
 
 async def test_an_unknown_device_is_a_problem(service: Face) -> None:

@@ -63,6 +63,8 @@ ROUTES = (
     "POST /api/v1/deliveries/{delivery_id}/discard",
     "GET /api/v1/devices",
     "GET /api/v1/devices/{device_id}",
+    "GET /api/v1/devices/{device_id}/maintenance",
+    "POST /api/v1/devices/{device_id}/maintenance",
     "GET /api/v1/models",
     "GET /api/v1/info",
 )

@@ -80,6 +80,7 @@ def score(
         expected=expected,
         direction=np.nan_to_num(np.sign(seen - expected)).astype(np.int8),
         imputed=np.zeros((B, C), np.bool_),
+        spread=np.tile(np.array([10.0, 4.0, 0.5, np.nan], np.float32), (B, 1)),
     )
 
 

@@ -1,11 +1,12 @@
-"""Array steps of the judge: batches in rounds of distinct devices, columns that grow. Knows nothing of findings."""
+"""Columns over devices that grow, and batches cut into rounds in which no device occurs twice. Decides nothing."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+NEVER: Final = int(np.iinfo(np.int64).min)
 _T = TypeVar("_T", bound=np.generic)
 
 
@@ -20,7 +21,7 @@ def rounds(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def enlarge(array: NDArray[_T], size: int, filler: int) -> NDArray[_T]:
-    """A copy of this size, the new places filled."""
-    larger = np.full(size, filler, array.dtype)
+    """A longer copy along the first axis, filled up with `filler`."""
+    larger = np.full((size, *array.shape[1:]), filler, array.dtype)
     larger[: len(array)] = array
     return larger

@@ -1,0 +1,59 @@
+"""A lane's memory → how each of its devices stands now. Decides nothing, and remembers nothing."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from monitor.alerts import moment
+from monitor.findings import Learning, Standing
+from monitor.fleet import DeviceState, DeviceStatus, LearningReason, LearningState
+from monitor.lanes import Lane
+from streams.devices import DeviceProfile
+
+
+def device_states(lane: Lane) -> Iterator[DeviceState]:
+    """Every device of the lane."""
+    standing = {s.device: s for _, s in lane.standing()}
+    silent, heard = set(lane.silence.silent()), lane.silence.last_seen()
+    alerts, learning, filled = lane.open_alerts(), lane.learning(), lane.filled_rows()
+    for device, kind in lane.device_types().items():
+        stands = standing.get(device)
+        learns = _learning(
+            lane.profile(kind), filled[device], stands, learning.get(device), heard.get(device, 0)
+        )
+        state = _status(device in silent, stands, learns)
+        yield DeviceState(
+            device=device,
+            type=kind,
+            state=state,
+            last_seen=datetime.fromtimestamp(heard.get(device, 0) / 1000, UTC),
+            anomaly=None if stands is None else round(stands.anomaly, 3),
+            alert_id=alerts.get(device),
+            learning=learns if state is DeviceStatus.LEARNING else None,
+        )
+
+
+def _status(silent: bool, stands: Standing | None, learns: LearningState | None) -> DeviceStatus:
+    if silent:
+        return DeviceStatus.SILENT
+    if stands is not None and stands.alarming:
+        return DeviceStatus.ALARMING
+    return DeviceStatus.NORMAL if learns is None else DeviceStatus.LEARNING
+
+
+def _learning(
+    profile: DeviceProfile, filled: int, stands: Standing | None, own: Learning | None, heard_ms: int
+) -> LearningState | None:
+    """What is not there yet comes first: a full window, then a settled baseline."""
+    renewed = own is not None and own.renewed and not own.settled
+    missing = profile.window_rows - filled
+    if stands is None or missing > 0:
+        reason = LearningReason.REBASELINED if renewed else LearningReason.FIRST_WINDOW
+        until = moment(heard_ms + missing * profile.grid_ms) if heard_ms and missing > 0 else None
+        return LearningState(reason, round(filled / profile.window_rows, 3), until)
+    if own is None or own.settled:
+        return LearningState(LearningReason.NOT_SETTLED, 0.0) if stands.learning else None
+    return LearningState(
+        LearningReason.REBASELINED if renewed else LearningReason.NOT_SETTLED,
+        round(min(own.learned / own.wanted, 1.0), 3),
+        None if own.until_t is None else moment(own.until_t),
+    )
