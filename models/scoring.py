@@ -5,7 +5,7 @@ Knows no Kafka, no alert and no device id. Scores leave this package as numpy.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +47,16 @@ class Score:
 
     def rows(self, chosen: slice) -> "Score":
         """The scores of some of the windows: views."""
-        planes = (getattr(self, name) for name in Score.__slots__)
-        return Score(*(None if plane is None else plane[chosen] for plane in planes))
+        planes = [getattr(self, name) for name in Score.__slots__]
+        cut: list[Any] = [None if plane is None else plane[chosen] for plane in planes]
+        return Score(*cut)
 
     @classmethod
     def joined(cls, scores: Sequence["Score"]) -> "Score":
         """One after the other; what the first of them leaves out is left out."""
-        planes = ([getattr(score, name) for score in scores] for name in cls.__slots__)
-        return cls(*(None if plane[0] is None else np.concatenate(plane) for plane in planes))
+        planes = [[getattr(score, name) for score in scores] for name in cls.__slots__]
+        one: list[Any] = [None if plane[0] is None else np.concatenate(plane) for plane in planes]
+        return cls(*one)
 
 
 @dataclass(frozen=True, slots=True)
