@@ -402,6 +402,34 @@ def zoo(
 
 
 @app.command()
+def calibrate(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help="Recordings of healthy devices, or folders of them.", metavar="DIR|FILE…"),
+    ],
+    model: Annotated[Path, typer.Option(help="Folder of the model whose weights are kept.", metavar="DIR")],
+    out: Annotated[Path, typer.Option(help="Folder for the artifact.", metavar="DIR")],
+    budget: Annotated[
+        float | None, typer.Option(help="False alarms a device-day; by default the model's own.", min=0)
+    ] = None,
+    profiles: Annotated[
+        list[Path] | None, typer.Option(help="Folder with your own device profiles.", metavar="DIR")
+    ] = None,
+    as_json: JsonOut = False,
+) -> None:
+    """Fit the threshold of a model to your own healthy devices; its weights stay."""
+    from monitor.recalibrating import calibrate_command
+    from monitor.workshop import WorkshopError
+
+    try:
+        told = calibrate_command(recordings, model, out, budget=budget, profile_folders=profiles or [])
+    except WorkshopError as error:
+        fail(str(error))
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+
+
+@app.command()
 def evaluate(
     folders: Annotated[
         list[Path] | None, typer.Argument(help="Folders of labelled recordings.", metavar="DIR…")

@@ -94,7 +94,7 @@ def train_command(
     """
     options = options or TrainOptions()
     try:
-        profile = _profile(device_type, profile_folders)
+        profile = find_profile(device_type, profile_folders)
         with computing(options.device, options.precision, options.threads) as compute:
             console = console or Console(stderr=True, quiet=not compute.leads)
             recordings = [read_recording(file) for file in find_recordings(paths)]
@@ -114,7 +114,12 @@ def _where(compute: Compute) -> str:
     return f"{compute.device} in {compute.precision}{several}"
 
 
-def _profile(device_type: str, folders: Sequence[Path]) -> DeviceProfile:
+def find_profile(device_type: str, folders: Sequence[Path]) -> DeviceProfile:
+    """The profile of a device type.
+
+    Raises:
+        WorkshopError: there is none; says which there are.
+    """
     profiles = load_profiles(folders)
     if device_type not in profiles:
         raise WorkshopError(
@@ -159,7 +164,7 @@ def _train_levels(
 ) -> Manifest:
     series = [series_of(recording, profile) for recording in recordings]
     with Progress(*COLUMNS, console=console, transient=True) as progress:
-        return train_series(series, profile, out, options, compute, _shown(progress))
+        return train_series(series, profile, out, options, compute, shown(progress))
 
 
 def train_series(
@@ -225,7 +230,8 @@ def save(
     )
 
 
-def _shown(progress: Progress) -> Callable[[Step], None]:
+def shown(progress: Progress) -> Callable[[Step], None]:
+    """A bar for every part of a training."""
     tasks: dict[str, TaskID] = {}
 
     def show(step: Step) -> None:

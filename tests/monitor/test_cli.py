@@ -17,6 +17,7 @@ COMMANDS = (
     "simulate",
     "replay",
     "train",
+    "calibrate",
     "zoo",
     "evaluate",
     "bench",
