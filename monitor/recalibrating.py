@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.artifacts import ArtifactError, read_manifest, save_artifact
-from models.calibration import AlarmRule, Threshold
+from models.calibration import Threshold
 from models.detector import AttentionScorer
 from models.fleet import Series, data_digest
 from models.loading import load_scorer
@@ -49,9 +49,7 @@ def calibrate_command(
             raise WorkshopError(f"{model}: a rhythm is calibrated on its cycles; train it again instead")
         profile = find_profile(manifest.name, profile_folders)
         series = [series_of(read_recording(file), profile) for file in find_recordings(paths)]
-        rule = AlarmRule(
-            manifest.threshold.k, manifest.threshold.n, manifest.threshold.hold or AlarmRule().hold
-        )
+        rule = manifest.threshold.rule()
         asked = manifest.threshold.rate_asked if budget is None else budget
         threshold = _fitted(
             scorer,

@@ -87,7 +87,8 @@ class GenericModel:
         """(n, C) rows in time order, NaN without a reading → a score for every row, from it and rows before it."""
         rows, n = self._scale.apply(values), len(values)
         energies = self._subspaces.energies(rows, np.arange(n))
-        steady, raw = self._level.relieved(energies), self._level.of(energies)
+        residual = self._level.residual(energies)
+        steady, raw = self._level.relieved(residual), _joined(residual)
         begun = np.arange(n) >= min(MIN_ROWS - 1, n)
         anomaly = np.where(begun, steady / self._level.threshold, 0.0)
         parts = shares(self._query.logit(features(energies, rows.z, self._usual)), energies, self._usual)
@@ -122,20 +123,21 @@ class _Level(NamedTuple):
     def fit(cls, energies: NDArray[np.float32], usual: Usual, quantile: float) -> "_Level":
         """On cross-fitted (N, B, C) energies: those of held-back rows, not of rows that the subspaces know."""
         unit = usual.scale[BANDS] ** CALIBRATED
-        level = cls(unit, np.maximum(np.sqrt(energies[:, BANDS] / unit).mean(0), 0.05), 1.0)
-        return level._replace(threshold=max(float(np.quantile(level.of(energies), quantile)), 1e-6))
+        residual = np.sqrt(energies[:, BANDS] / unit)
+        usually = np.maximum(residual.mean(0), 0.05)
+        return cls(unit, usually, max(float(np.quantile(_joined(residual), quantile)), 1e-6))
 
-    def of(self, energies: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(n, B, C) → (n,)."""
-        return _joined(np.sqrt(energies[:, BANDS] / self.unit))
+    def residual(self, energies: NDArray[np.float32]) -> NDArray[np.floating]:
+        """(n, B, C) energies → the calibrated residuals of the bands that make the score."""
+        residual: NDArray[np.floating] = np.sqrt(energies[:, BANDS] / self.unit)
+        return residual
 
-    def relieved(self, energies: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The same less the slow drift of each residual, within bounds.
+    def relieved(self, residual: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Residuals less the slow drift of each, within bounds, joined: (n,).
 
         The background learns from no more than `SPIKE` usual residuals a row, stays `DELAY` rows behind and divides
         by no more than `RELIEF`: drift fades from the score in hours, an incident cannot hide in it.
         """
-        residual = np.sqrt(energies[:, BANDS] / self.unit)
         slow = slow_mean(np.minimum(residual, SPIKE * self.usual), MEMORY, self.usual)
         slow = late(slow, DELAY, self.usual)
         return _joined(residual / np.clip(slow / self.usual, 1.0, RELIEF))
