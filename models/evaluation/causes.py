@@ -28,15 +28,15 @@ class Cause(NamedTuple):
 
 
 def cause_figures(
-    share: NDArray[np.floating], causes: Sequence[Cause], weight: NDArray[np.floating] | None = None
+    share: NDArray[np.floating], causes: Sequence[Cause], evidence: NDArray[np.floating] | None = None
 ) -> dict[str, float | None]:
     """Every figure of `CAUSES`: mean over the rows of all causes, and mean over the causes.
 
     Args:
-        share: (n, C) high means at fault.
+        share: (n, C) high means at fault; ranks the channels of a row.
         causes: known ones; without any all figures are None.
-        weight: (n,) how much a row counts in the ranking of its segment; all the same without it, and where a
-            segment has no weight at all.
+        evidence: (n, C) what a row adds to the ranking of its segment; the share without it, and where a segment has
+            no evidence at all.
 
     Raises:
         ValueError: a cause outside of the rows, or without a channel.
@@ -49,10 +49,9 @@ def cause_figures(
             raise ValueError(f"{cause} names no channels in {len(share)} rows")
         rows = np.asarray(share[cause.start : cause.end], float)
         by_row.append(ranking(rows, cause.channels))
-        counted = None if weight is None else np.asarray(weight[cause.start : cause.end], float)
-        if counted is None or counted.sum() <= 0:
-            counted = np.ones(len(rows))
-        by_segment.append(ranking((counted @ rows / counted.sum())[None], cause.channels))
+        added = rows if evidence is None else np.asarray(evidence[cause.start : cause.end], float)
+        together = added.sum(0) if added.sum() > 0 else rows.sum(0)
+        by_segment.append(ranking(together[None], cause.channels))
     row, segment = np.concatenate(by_row).mean(0), np.concatenate(by_segment).mean(0)
     figures: dict[str, float | None] = {f"row_{n}": float(x) for n, x in zip(_RANKING, row, strict=True)}
     figures |= {

@@ -4,27 +4,32 @@ One fixed configuration serves whatever series comes; only what the training row
 subspaces, usual residuals, threshold). Every score is causal: that of row t has seen rows up to t.
 
 `subspaces` says how far a window lies outside of what is usual, `practice` puts faults into held-back rows, `evidence`
-learns from them to point at channels, `model` composes them.
+learns from them to point at channels, `level` makes scores and alarms of both, `model` composes them.
 """
 
+from models.generic.level import AlarmLevels, hysteresis
 from models.generic.model import (
     MIN_ROWS,
     SHORTEST,
+    Ablation,
     GenericConfig,
     GenericModel,
     RowScores,
     TooShortError,
     fit_generic,
-    hysteresis,
+    running_share,
 )
 
 __all__ = [
     "MIN_ROWS",
     "SHORTEST",
+    "Ablation",
+    "AlarmLevels",
     "GenericConfig",
     "GenericModel",
     "RowScores",
     "TooShortError",
     "fit_generic",
     "hysteresis",
+    "running_share",
 ]

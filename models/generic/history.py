@@ -29,3 +29,11 @@ def faded_mean(x: Array, rows: int, fade: float) -> Array:
     padded = np.concatenate([np.repeat(x[:1], rows, 0), x])
     mean: Array = lfilter(weight / weight.sum(), [1.0], padded, axis=0)[rows:]
     return mean
+
+
+def peak_hold(x: Array, rows: float) -> Array:
+    """The largest value so far, where what is past fades by 1/e in `rows`."""
+    keep, held = np.exp(-1 / rows), np.array(x, dtype=np.float64)
+    for t in range(1, len(held)):
+        np.maximum(held[t], keep * held[t - 1], out=held[t])
+    return held

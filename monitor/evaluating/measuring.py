@@ -56,7 +56,8 @@ class _Scored:
     score: NDArray[np.floating] | None = None
     alarming: NDArray[np.bool_] | None = None
     channels: NDArray[np.floating] | None = None
-    weight: NDArray[np.floating] | None = None
+    evidence: NDArray[np.floating] | None = None
+    """What a row adds to the ranking of its segment, where that is not the ranking of the row."""
     seconds: float | None = None
 
 
@@ -105,9 +106,6 @@ def _ours(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> 
 
 
 def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, method: str) -> list[Row]:
-    from models.generic import GenericConfig
-
-    hold_at = (config or GenericConfig()).hold
     begun = time.monotonic()
     model = _fitted(case, seed, config, tell)
     rows, fitting = [], time.monotonic() - begun
@@ -116,9 +114,7 @@ def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, m
         begun = time.monotonic()
         told = model.score(exam.values)
         seconds = fitting + time.monotonic() - begun
-        rows += [
-            _row(case, exam, seed, one) for one in _shown(told, method, hold_at, seconds, bool(exam.causes))
-        ]
+        rows += [_row(case, exam, seed, one) for one in _shown(told, method, seconds, bool(exam.causes))]
     return rows
 
 
@@ -134,18 +130,23 @@ def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -
     return fit_generic(case.names, case.train, case.step_s, seed, config, progress)
 
 
-def _shown(told: "RowScores", method: str, hold_at: float, seconds: float, ranks: bool) -> Iterator[_Scored]:
-    """The share as shipped, then the model without one of its parts, then the parts of the share as rankings."""
-    from models.generic import hysteresis
+def _shown(told: "RowScores", method: str, seconds: float, ranks: bool) -> Iterator[_Scored]:
+    """The share as shipped, then the model without one of its parts, then the parts of the share as rankings.
 
-    yield _Scored(method, told.anomaly, told.alarming, told.share, told.weight, seconds)
-    for name, (anomaly, share) in told.ablations.items():
-        weight = told.weight if share is told.share else anomaly
-        yield _Scored(f"{method}_{name}", anomaly, hysteresis(anomaly, 1.0, hold_at), share, weight)
+    All of them run on from row to row as the share does, so that only what they rest on differs.
+    """
+    from models.generic import running_share
+
+    yield _Scored(method, told.anomaly, told.alarming, told.share, told.evidence, seconds)
+    for name, part in told.ablations.items():
+        share = running_share(part.evidence)
+        yield _Scored(f"{method}_{name}", part.anomaly, part.alarming, share, part.evidence)
     if ranks:
-        yield _Scored(f"{method}_attention", channels=told.attention, weight=told.weight)
         # The residual by itself knows nothing of the evidence, so that its rows count by the anomaly.
-        yield _Scored(f"{method}_residual", channels=told.residual, weight=told.anomaly)
+        attention = told.attention * told.evidence.sum(1, keepdims=True)
+        residual = told.residual * told.anomaly[:, None]
+        for name, evidence in (("attention", attention), ("residual", residual)):
+            yield _Scored(f"{method}_{name}", channels=running_share(evidence), evidence=evidence)
 
 
 def _row(case: Case, exam: Exam, seed: int, scored: _Scored) -> Row:
@@ -162,8 +163,8 @@ def _row(case: Case, exam: Exam, seed: int, scored: _Scored) -> Row:
     if scored.seconds is not None:
         row["seconds"] = round(scored.seconds, 1)
     if scored.channels is not None:
-        weight = None if scored.weight is None else exam.rows(scored.weight)
-        row |= cause_figures(exam.channels(scored.channels), exam.causes, weight)
+        evidence = None if scored.evidence is None else exam.channels(scored.evidence)
+        row |= cause_figures(exam.channels(scored.channels), exam.causes, evidence)
     return row
 
 

@@ -214,12 +214,12 @@ def test_causes_by_row_and_by_segment_as_told_by_hand() -> None:
     assert (figures["top1"], figures["top3"]) == (1.0, 1.0)
 
 
-def test_a_segment_listens_to_the_rows_that_weigh() -> None:
+def test_a_segment_adds_up_the_evidence_of_its_rows() -> None:
     share = np.array([[0.1, 0.9], [0.9, 0.1], [0.9, 0.1]])
     cause = [Cause(0, 3, (1,))]
     assert cause_figures(share, cause)["top1"] == 0.0
-    assert cause_figures(share, cause, np.array([5.0, 1.0, 1.0]))["top1"] == 1.0
-    assert cause_figures(share, cause, np.zeros(3)) == cause_figures(share, cause)
+    assert cause_figures(share, cause, share * [[5.0], [0.5], [0.5]])["top1"] == 1.0
+    assert cause_figures(share, cause, np.zeros((3, 2))) == cause_figures(share, cause)
 
 
 def test_causes_count_once_each_by_segment_and_once_a_row_by_row() -> None:

@@ -12,7 +12,9 @@ from models.generic import (
     TooShortError,
     fit_generic,
     hysteresis,
+    running_share,
 )
+from models.generic.level import OWN, RELIEF
 
 QUICK = GenericConfig(practice_rows=150)
 Rows = NDArray[np.float32]
@@ -79,7 +81,7 @@ def test_the_attention_taught_on_injected_faults_points_at_the_channel(fitted: G
     told = fitted.score(test)
     assert told.attention[205:240].mean(0).argmax() == 0
     np.testing.assert_allclose(told.attention.sum(1), 1.0, atol=1e-5)
-    assert told.weight[205:240].min() > np.median(told.weight[20:200])
+    assert told.evidence[205:240, 0].min() > np.median(told.evidence[20:200].max(1))
 
 
 def test_an_episode_opens_high_and_holds_low() -> None:
@@ -93,10 +95,44 @@ def test_slow_drift_fades_from_the_score_and_an_incident_does_not(fitted: Generi
     drift[:, 2] *= np.linspace(1.0, 2.0, 3000)
     incident[2500:2560, 1] += 9
     faded, kept = fitted.score(drift), fitted.score(incident)
-    with_drift, _ = faded.ablations["without_adaptation"]
+    with_drift = faded.ablations["without_adaptation"].anomaly
     assert np.median(faded.anomaly[2500:]) < 0.9 * np.median(with_drift[2500:])
     assert (faded.anomaly >= with_drift / 2 - 1e-9).all(), "relief is bounded"
     assert kept.alarming[2505:2560].all()
+
+
+def test_a_series_that_begins_off_its_training_rows_is_quiet_and_a_later_incident_is_not(
+    fitted: GenericModel,
+) -> None:
+    off = rows(9, 700)
+    off[:, 0] += 1
+    off[500:560, 1] += 9
+    told = fitted.score(off)
+    begun = told.ablations["without_adaptation"]
+    assert begun.alarming[100:500].mean() > 0.5, "it is off by enough to alarm"
+    assert told.alarming[100:500].mean() < 0.05
+    assert told.alarming[505:560].all()
+
+
+def test_an_incident_soon_after_the_beginning_is_lowered_within_bounds_only(fitted: GenericModel) -> None:
+    early = rows(10, 300)
+    early[40:140, 1] += 9
+    told = fitted.score(early)
+    assert told.alarming[45:140].all()
+    unadapted = told.ablations["without_adaptation"].anomaly
+    assert (told.anomaly >= unadapted / (OWN * RELIEF) - 1e-9).all()
+
+
+def test_the_share_still_names_a_channel_that_showed_only_at_the_beginning_of_an_incident() -> None:
+    evidence = np.full((60, 3), 1e-6)
+    evidence[5:8, 1] = 1.0
+    evidence[8:20, 0] = 0.8
+    share = running_share(evidence)
+    np.testing.assert_allclose(share.sum(1), 1.0, atol=1e-5)
+    assert share[7].argmax() == 1
+    assert share[15, 1] > 0.3
+    assert share[59, 1] < share[15, 1] + 1e-6
+    np.testing.assert_array_equal(running_share(evidence[:30]), share[:30])
 
 
 def test_a_channel_without_any_reading_is_no_cause(fitted: GenericModel) -> None:

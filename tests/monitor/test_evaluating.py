@@ -16,7 +16,7 @@ from rich.console import Console
 
 import models.generic
 from models.evaluation import CAUSES, DETECTION
-from models.generic import GenericConfig
+from models.generic import Ablation, GenericConfig
 from models.peers import PEERS, PLAINEST, PeerMissingError
 from monitor.evaluating import EvaluateError, evaluate_command, measuring, peers_asked, rhythmic
 from monitor.scoreboard import averages, comparisons, show
@@ -61,10 +61,10 @@ class Plain:
         z = np.nan_to_num(np.abs(values - self._center) / self._spread)
         share = (z + 1e-6) / (z + 1e-6).sum(1, keepdims=True)
         anomaly = z.max(1) / 4
-        ablations = {"without_attention": (anomaly * 0.5, np.full_like(share, 1 / share.shape[1]))}
+        bare = Ablation(anomaly * 0.5, anomaly >= 2, np.full_like(share, 1 / share.shape[1]))
         return SimpleNamespace(
             anomaly=anomaly, alarming=anomaly >= 1, share=share, attention=share[:, ::-1], residual=share,
-            weight=anomaly, ablations=ablations,
+            evidence=share * anomaly[:, None], ablations={"without_attention": bare},
         )  # fmt: skip
 
 

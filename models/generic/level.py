@@ -1,0 +1,114 @@
+"""From energies to one number a row, and to the rows that alarm.
+
+Two things lower a residual, each within bounds: what this series was off by from its beginning, and slow drift.
+Letters: n rows, B nested subspaces, C channels.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.generic.evidence import Usual
+from models.generic.history import late, slow_mean
+from models.generic.subspaces import WINDOW
+
+BANDS = slice(2, None)
+"""Subspaces whose residual makes the score: those that hold 80 % of the variance and more."""
+CALIBRATED = 0.8
+"""Energies are divided by their channel's scale to this power: between raw and fully calibrated."""
+NORM = 4
+"""Power mean over the bands."""
+OWN_ROWS, PRIOR_ROWS, OWN = 2 * WINDOW, WINDOW, 4.0
+"""A series' own level is learnt from so many first rows, beside so many as usual, and is no more usual residuals."""
+MEMORY, DELAY = 500.0, WINDOW
+"""Rows of the slow background of every residual, and how far behind the row it stays ..."""
+SPIKE, RELIEF = 2.0, 2.0
+"""... what one row adds to it at most, and how far it may lower a residual at most, both in its own level."""
+
+Rows = NDArray[np.floating]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLevels:
+    """When rows alarm; one setting for every series."""
+
+    quantile: float = 0.99
+    """An episode opens above this quantile of the held-back training scores ..."""
+    hold: float = 0.65
+    """... and goes on while the score stays above this part of that threshold."""
+
+
+class Judged(NamedTuple):
+    """n rows."""
+
+    anomaly: Scores
+    """(n,) 1.0 is the calibrated threshold."""
+    alarming: NDArray[np.bool_]
+    """(n,) an episode is open."""
+
+
+class Level(NamedTuple):
+    """What fault-free rows of the series come to."""
+
+    unit: Rows
+    """(B, C) energy of a calibrated residual."""
+    usual: Rows
+    """(B, C) mean calibrated residual."""
+    threshold: float
+    alarm: AlarmLevels
+
+    @classmethod
+    def fit(cls, energies: Rows, usual: Usual, alarm: AlarmLevels) -> "Level":
+        """On cross-fitted (N, B, C) energies: those of held-back rows, not of rows that the subspaces know."""
+        unit = usual.scale**CALIBRATED
+        residual = np.sqrt(energies / unit)
+        threshold = max(float(np.quantile(_joined(residual), alarm.quantile)), 1e-6)
+        return cls(unit, np.maximum(residual.mean(0), 0.05), threshold, alarm)
+
+    def judged(self, energies: Rows) -> Judged:
+        """(n, B, C) energies → scores and alarms."""
+        anomaly = _joined(np.sqrt(energies / self.unit)) / self.threshold
+        return Judged(anomaly, hysteresis(anomaly, 1.0, self.alarm.hold))
+
+    def relieved(self, energies: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, B, C) energies less what this series was off by from its beginning and less slow drift, within bounds.
+
+        A series may begin off its training rows and stay there: its first `OWN_ROWS` say how far. What they say never
+        changes again, so that no later incident becomes usual. Drift is what the slow background of the residuals
+        shows: it learns from no more than `SPIKE` of them a row, stays `DELAY` rows behind and divides by no more than
+        `RELIEF`, so it fades from the score in hours and no incident can hide in it.
+        """
+        residual = np.sqrt(energies / self.unit)
+        own = self._own(residual)
+        slow = slow_mean(np.minimum(residual / own, SPIKE * self.usual), MEMORY, self.usual)
+        slow = late(slow, DELAY, self.usual)
+        relief = own * np.clip(slow / self.usual, 1.0, RELIEF)
+        return (energies / relief**2).astype(np.float32)
+
+    def _own(self, residual: Rows) -> Rows:
+        """(n, B, C) this series' own level in usual residuals, at least 1; from each row and rows before it."""
+        first = np.minimum(residual[:OWN_ROWS] / self.usual, OWN)
+        n = np.arange(1, len(first) + 1)[:, None, None]
+        level = np.maximum((PRIOR_ROWS + first.cumsum(0)) / (PRIOR_ROWS + n), 1.0)
+        later = np.broadcast_to(level[-1:], (len(residual) - len(first), *level.shape[1:]))
+        own: Rows = np.concatenate([level, later])
+        return own
+
+
+def _joined(residual: Rows) -> Scores:
+    """(n, B, C) → (n,): mean over channels, power mean over the bands that make the score."""
+    joined: Scores = (residual[:, BANDS].astype(np.float64).mean(2) ** NORM).mean(1) ** (1 / NORM)
+    return joined
+
+
+def hysteresis(anomaly: Scores, open_at: float, hold_at: float) -> NDArray[np.bool_]:
+    """(n,) True from a row at `open_at` or above until one below `hold_at`."""
+    opened, held = anomaly >= open_at, anomaly >= hold_at
+    n = np.arange(len(anomaly))
+    newest_open = np.maximum.accumulate(np.where(opened, n, -1))
+    newest_low = np.maximum.accumulate(np.where(held, -1, n))
+    alarming: NDArray[np.bool_] = newest_open > newest_low
+    return alarming
