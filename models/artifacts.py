@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from models.autoencoder import ModelConfig
-from models.calibration import AlarmRule, Threshold
+from models.calibration import AlarmRule, ExpressRule, Threshold
 from models.detector import AttentionScorer, Detector
 from models.preparation import ChannelSpec, Role
 from models.scoring import ModelIdentity
@@ -51,6 +51,15 @@ class ChannelEntry(_Strict):
     high: float | None
 
 
+class ExpressEntry(_Strict):
+    """The express lane: its `models.calibration.ExpressRule`, and where each statistic reaches it."""
+
+    k: int
+    n: int
+    portion: float
+    limit: tuple[float, ...]
+
+
 class ThresholdEntry(_Strict):
     """As `models.calibration.Threshold`, with the alarm rule that it was fitted for."""
 
@@ -63,13 +72,44 @@ class ThresholdEntry(_Strict):
     n: int
     hold: float | None = Field(default=None, gt=0, lt=1)
     """Level at which an alarm is held; None in artifacts that are older than it: 0.8."""
+    express: ExpressEntry | None = None
+    """None without an express lane, as in artifacts that are older than it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ThresholdEntry":
+        if self.express is not None and len(self.express.limit) != len(self.limit):
+            raise ValueError(
+                f"{len(self.express.limit)} limits of the express lane beside {len(self.limit)} limits"
+            )
+        return self
+
+    @classmethod
+    def of(cls, threshold: Threshold, rule: AlarmRule) -> "ThresholdEntry":
+        """The entry of a threshold that was fitted for `rule`."""
+        express, told = rule.express, dataclasses.asdict(threshold)
+        limit = told.pop("express")
+        if bool(limit) != (express is not None):
+            raise ValueError("a threshold and its rule must agree on whether there is an express lane")
+        return cls(
+            **told, k=rule.k, n=rule.n, hold=rule.hold,
+            express=None if express is None else ExpressEntry(**dataclasses.asdict(express), limit=limit),
+        )  # fmt: skip
 
     def fitted(self) -> Threshold:
         """Without the rule."""
-        return Threshold(**self.model_dump(exclude={"k", "n", "hold"}))
+        express = () if self.express is None else self.express.limit
+        return Threshold(**self.model_dump(exclude={"k", "n", "hold", "express"}), express=express)
 
     def rule(self) -> AlarmRule:
-        return AlarmRule(self.k, self.n) if self.hold is None else AlarmRule(self.k, self.n, self.hold)
+        """What the threshold was fitted for.
+
+        Raises:
+            ValueError: numbers that are no rule.
+        """
+        quick = self.express
+        express = None if quick is None else ExpressRule(quick.k, quick.n, quick.portion)
+        hold = AlarmRule().hold if self.hold is None else self.hold
+        return AlarmRule(self.k, self.n, hold, express)
 
 
 class Manifest(_Strict):
@@ -106,6 +146,8 @@ class Manifest(_Strict):
         if self.threshold.hold is None:
             # Written before there was one: the digest of then still holds.
             del content["threshold"]["hold"]
+        if self.threshold.express is None:
+            del content["threshold"]["express"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -118,7 +160,7 @@ def save_artifact(
     Raises:
         ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
     """
-    detector, t = scorer.detector, scorer.threshold
+    detector = scorer.detector
     weights = save_tensors({k: v.detach().cpu().contiguous() for k, v in detector.state_dict().items()})
     if len(weights) > MAX_BYTES:
         raise ArtifactError(folder, f"weights of {len(weights)} bytes, at most {MAX_BYTES} are allowed")
@@ -127,7 +169,7 @@ def save_artifact(
         rows=detector.rows, stride=stride, row_s=row_s,
         channels=tuple(_entry(c) for c in detector.channels),
         model=dataclasses.asdict(detector.config),
-        threshold=ThresholdEntry(**dataclasses.asdict(t), **dataclasses.asdict(rule)),
+        threshold=ThresholdEntry.of(scorer.threshold, rule),
         training=dict(training), metrics=dict(metrics), data_digest=data_digest,
         weights_digest=hashlib.sha256(weights).hexdigest(),
     ).sealed()  # fmt: skip

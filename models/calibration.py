@@ -1,16 +1,35 @@
 """Scores of fault-free devices → the threshold for a stated budget of false alarms.
 
-The threshold is fitted on the statistic the alarm logic really uses: k of the last n windows above it. Its far tail,
-rarer than anything the held-back devices showed, is a generalized Pareto distribution over the peaks (Coles, "An
-Introduction to Statistical Modeling of Extreme Values", 2001, chapter 4). Knows no channel and no network.
+The threshold is fitted on the statistic the alarm logic really uses: k of the last n windows above it. Beside this
+patient way to an alarm there may be an express lane: fewer windows, further above, for a part of the same budget. The
+far tail, rarer than anything the held-back devices showed, is a generalized Pareto distribution over the peaks (Coles,
+"An Introduction to Statistical Modeling of Extreme Values", 2001, chapter 4). Knows no channel and no network.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import genpareto
+
+from models.scoring import EXPRESS_AT
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressRule:
+    """An alarm is also k of the last n windows at or above `EXPRESS_AT`: what is blatant need not last."""
+
+    k: int = 2
+    n: int = 3
+    portion: float = 0.5
+    """Of the budget of false alarms; the rest is for the patient lane."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.portion < 1:
+            raise ValueError(f"an express lane with {self.portion} of the budget; it must be between 0 and 1")
+        if not 1 <= self.k <= self.n:
+            raise ValueError(f"an express lane of {self.k} of {self.n} windows is no rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +40,19 @@ class AlarmRule:
     n: int = 5
     hold: float = 0.8
     """Of the threshold: what opened an alarm only once may stay below it for a while."""
+    express: ExpressRule | None = None
+    """The second way to an alarm, where there is one."""
 
     def __post_init__(self) -> None:
         if not 0 < self.hold < 1:
             raise ValueError(f"a hold level of {self.hold} is not between 0 and the threshold, 1")
         if not 1 <= self.k <= self.n:
             raise ValueError(f"{self.k} of {self.n} windows is no rule")
+        quick = self.express
+        if quick and (quick.n > self.n or quick.k >= self.k):
+            raise ValueError(
+                f"an express lane of {quick.k} of {quick.n} windows is no quicker than {self.k} of {self.n}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +69,34 @@ class Threshold:
     """False alarms a device-day on the calibration devices themselves."""
     device_days: float
     """How much fault-free time the limit rests on."""
+    express: tuple[float, ...] = ()
+    """Where each statistic alone reaches `EXPRESS_AT`; empty without an express lane."""
 
     def anomaly(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(B, S) → (B,), the largest of the branches; beyond 1.0 it grows with the logarithm of the excess."""
+        """(B, S) → (B,), the largest of the branches; beyond 1.0 it grows with the logarithm of the excess.
+
+        With an express lane the logarithm of a branch is stretched between the two limits, so that every branch is 1.0
+        at the one and `EXPRESS_AT` at the other.
+        """
         usual, limit = np.array(self.usual, np.float32), np.array(self.limit, np.float32)
-        ratio = np.maximum((statistics - usual) / (limit - usual), 0.0).max(1)
-        anomaly: NDArray[np.float32] = np.where(ratio > 1, 1 + np.log(np.maximum(ratio, 1e-6)), ratio)
-        return anomaly.astype(np.float32)
+        ratio = np.maximum((statistics - usual) / (limit - usual), 0.0)
+        if not self.express:
+            ratio = ratio.max(1)
+            anomaly: NDArray[np.float32] = np.where(ratio > 1, 1 + np.log(np.maximum(ratio, 1e-6)), ratio)
+            return anomaly.astype(np.float32)
+        wide = np.maximum((np.array(self.express, np.float32) - usual) / (limit - usual), _LEAST_APART)
+        excess = np.log(np.maximum(ratio, 1.0))
+        between = 1 + (EXPRESS_AT - 1) * excess / np.log(wide)
+        beyond = EXPRESS_AT + excess - np.log(wide)
+        stretched = np.where(ratio > 1, np.where(ratio > wide, beyond, between), ratio)
+        return stretched.max(1).astype(np.float32)
 
 
-def running_kth(x: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.float32]:
+_LEAST_APART = 1.01
+"""The express limit lies at least this much further from what is usual than the limit."""
+
+
+def running_kth(x: NDArray[np.float32], rule: AlarmRule | ExpressRule) -> NDArray[np.float32]:
     """(N,) → (N,) the k-th largest of the last n: the rule fires at threshold h exactly where this is ≥ h."""
     padded = np.concatenate([np.full(rule.n - 1, -np.inf, x.dtype), x])
     windows = np.lib.stride_tricks.sliding_window_view(padded, rule.n)
@@ -111,16 +155,32 @@ def fit_threshold(
     if not filled:
         raise ValueError("no fault-free windows to calibrate on")
     usual = np.median(np.concatenate(filled), 0)
-    kth = [np.stack([running_kth(x[:, s], rule) for s in range(x.shape[1])], 1)[rule.n - 1 :] for x in filled]
-    limit = []
-    for s, part in enumerate(_portions(usual.size)):
-        tops = np.concatenate([peaks(k[:, s], apart) for k in kth]).astype(np.float64)
-        level = tail_level(tops, min(1.0, part * budget * apart / windows_a_day))
-        limit.append(max(level, float(usual[s]) + 1e-3))
+    express = rule.express
+    patient = budget if express is None else budget * (1 - express.portion)
+    limit = _limits(filled, rule, patient * apart / windows_a_day, apart)
+    limit = np.maximum(limit, usual + 1e-3)
+    quick = np.zeros(0)
+    if express is not None:
+        quick = _limits(filled, express, budget * express.portion * apart / windows_a_day, apart)
+        quick = np.maximum(quick, usual + _LEAST_APART * (limit - usual))
     days = sum(len(x) for x in filled) / windows_a_day
-    fitted = Threshold(tuple(map(float, usual)), tuple(limit), budget, 0.0, days)
+    fitted = Threshold(
+        usual=tuple(map(float, usual)), limit=tuple(map(float, limit)), rate_asked=budget, rate_seen=0.0,
+        device_days=days, express=tuple(map(float, quick)),
+    )  # fmt: skip
     alarms = sum(count_alarms(fitted.anomaly(x), rule, apart) for x in filled)
-    return Threshold(fitted.usual, fitted.limit, budget, alarms / days, days)
+    return replace(fitted, rate_seen=alarms / days)
+
+
+def _limits(
+    devices: Sequence[NDArray[np.float32]], rule: AlarmRule | ExpressRule, chance: float, apart: int
+) -> NDArray[np.float64]:
+    """(S,) the level of each statistic that k of n windows reach within `apart` windows with its part of `chance`."""
+    limits = []
+    for s, part in enumerate(_portions(devices[0].shape[1])):
+        tops = np.concatenate([peaks(running_kth(x[:, s], rule)[rule.n - 1 :], apart) for x in devices])
+        limits.append(tail_level(tops.astype(np.float64), min(1.0, part * chance)))
+    return np.array(limits)
 
 
 def _portions(statistics: int) -> list[float]:
@@ -132,5 +192,8 @@ def _portions(statistics: int) -> list[float]:
 
 def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 30) -> int:
     """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
-    fired = np.flatnonzero(running_kth(anomaly, rule) >= 1.0)
+    fires = running_kth(anomaly, rule) >= 1.0
+    if rule.express is not None:
+        fires |= running_kth(anomaly, rule.express) >= EXPRESS_AT
+    fired = np.flatnonzero(fires)
     return int(len(fired) > 0) + int((np.diff(fired) > apart).sum()) if len(fired) else 0

@@ -28,13 +28,16 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def alarm_rule(folder: Path) -> AlarmRule:
-    """The k of n, and the hold level, that the threshold of an artifact was fitted for; another rule makes another
-    number of alarms.
+    """The rule, both lanes of it, that the threshold of an artifact was fitted for; another rule makes another number
+    of alarms.
 
     Raises:
         ArtifactError: with what is wrong.
     """
-    return read_manifest(folder).threshold.rule()
+    try:
+        return read_manifest(folder).threshold.rule()
+    except ValueError as error:
+        raise ArtifactError(folder, f"has an alarm rule that is none: {error}") from error
 
 
 def load_scorer(folder: Path, device: str = "auto") -> Scorer:

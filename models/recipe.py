@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from models.calibration import AlarmRule
+from models.calibration import AlarmRule, ExpressRule
 from models.injection import InjectionConfig
 
 
@@ -27,7 +27,7 @@ class TrainingConfig:
     evidence_steps: int = 4_000
     budget: float = 1 / 30
     """False alarms a device-day."""
-    rule: AlarmRule = field(default_factory=lambda: AlarmRule(15, 20))
+    rule: AlarmRule = field(default_factory=lambda: AlarmRule(15, 20, express=ExpressRule()))
     min_rows: int = 0
     """Windows this short occur in service (the rest is mask); 0 = full windows only."""
     injection: InjectionConfig = field(default_factory=InjectionConfig)

@@ -10,13 +10,16 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+EXPRESS_AT = 2.0
+"""Anomaly at which few windows are enough for an alarm, where the scorer's threshold was fitted for such a lane."""
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """Scores of B windows over C channels."""
 
     anomaly: NDArray[np.float32]
-    """(B,) 1.0 is the calibrated threshold; above is anomalous."""
+    """(B,) 1.0 is the calibrated threshold; above is anomalous, from `EXPRESS_AT` on blatantly so."""
     share: NDArray[np.float32]
     """(B, C) the channel's share in the anomaly; each row sums to 1."""
     attention: NDArray[np.float32]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -32,6 +32,9 @@ from streams.devices import DeviceProfile, ProfileError, load_profiles
 from streams.kafka import DataLoss, KafkaSink, KafkaSource, ensure_topics
 from streams.records import Decoder
 from streams.transport import TransportError
+
+if TYPE_CHECKING:
+    from models.calibration import AlarmRule
 
 READY_TIMEOUT_S = 60.0
 PRUNE_EVERY_S = 3600.0
@@ -107,7 +110,7 @@ async def open_service(
             recipe=LaneRecipe(
                 profiles=profiles,
                 models={kind: scorer.identity for kind, scorer in scorers.items()},
-                judges={kind: settings.judge.fitted_for(*rule) for kind, rule in rules.items()},
+                judges={kind: settings.judge.fitted_for(rule) for kind, rule in rules.items()},
                 silence=settings.silence,
                 adaptation={
                     kind: settings.adaptation
@@ -141,8 +144,8 @@ def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:
 
 def _load(
     settings: Settings,
-) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, tuple[int, int, float]]]:
-    """Profiles, models, and the k of n and hold level that each model was fitted for.
+) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, "AlarmRule"]]:
+    """Profiles, models, and the alarm rule that each model was fitted for.
 
     torch is imported here, off the event loop.
     """
@@ -152,7 +155,7 @@ def _load(
     except ProfileError as error:
         raise StartError(f"device profile {error.file} cannot be used", error.problems) from None
     scorers: dict[str, Scorer] = {}
-    rules: dict[str, tuple[int, int, float]] = {}
+    rules: dict[str, AlarmRule] = {}
     for folder in (SHIPPED_MODELS, *settings.models.folders):
         for manifest in sorted(folder.glob("**/manifest.json")):
             try:
@@ -161,7 +164,7 @@ def _load(
             except (loading.ArtifactError, ValueError) as error:
                 raise StartError("a trained model cannot be used", [str(error)]) from None
             _check_fit(manifest.parent, scorer, profiles)
-            scorers[scorer.identity.name], rules[scorer.identity.name] = scorer, (rule.k, rule.n, rule.hold)
+            scorers[scorer.identity.name], rules[scorer.identity.name] = scorer, rule
     device = loading.choose_device(settings.models.device)
     structlog.get_logger(component="start").info("scoring", device=str(device), types=sorted(scorers))
     return profiles, scorers, rules

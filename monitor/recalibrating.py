@@ -5,6 +5,7 @@ say. Nothing is trained: minutes on one core instead of an hour.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from models.artifacts import ArtifactError, read_manifest, save_artifact
-from models.calibration import Threshold
+from models.calibration import AlarmRule, ExpressRule, Threshold
 from models.detector import AttentionScorer
 from models.fleet import Series, data_digest
 from models.loading import load_scorer
@@ -49,7 +50,7 @@ def calibrate_command(
             raise WorkshopError(f"{model}: a rhythm is calibrated on its cycles; train it again instead")
         profile = find_profile(manifest.name, profile_folders)
         series = [series_of(read_recording(file), profile) for file in find_recordings(paths)]
-        rule = manifest.threshold.rule()
+        rule = _with_express(manifest.threshold.rule())
         asked = manifest.threshold.rate_asked if budget is None else budget
         threshold = _fitted(
             scorer,
@@ -77,6 +78,14 @@ def calibrate_command(
         "threshold": saved.threshold.model_dump(),
         "before": manifest.threshold.model_dump(),
     }
+
+
+def _with_express(rule: AlarmRule) -> AlarmRule:
+    """The same rule; that of a model older than the express lane gets one, where it is slow enough to gain by it."""
+    usual = ExpressRule()
+    if rule.express is not None or usual.k >= rule.k or usual.n > rule.n:
+        return rule
+    return replace(rule, express=usual)
 
 
 def _fitted(

@@ -51,7 +51,7 @@ def save_rhythm(
         rows=config.network.rows, stride=config.stride_rows, row_s=config.grid_ms / 1000,
         channels=(ChannelEntry(name=channel, role="measured", low=None, high=None),),
         model={**dataclasses.asdict(config.network), "certain": fitted.certain},
-        threshold=ThresholdEntry(**dataclasses.asdict(fitted.threshold), **dataclasses.asdict(config.rule)),
+        threshold=ThresholdEntry.of(fitted.threshold, config.rule),
         training=training, metrics=fitted.metrics, data_digest=data_digest,
         weights_digest=hashlib.sha256(weights).hexdigest(),
     )  # fmt: skip

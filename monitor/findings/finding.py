@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.scoring import ModelIdentity
+from models.scoring import EXPRESS_AT, ModelIdentity
 from monitor.findings.hypotheses import Suspicion
+
+if TYPE_CHECKING:
+    from models.calibration import AlarmRule
 
 SITE: Final = "*"
 """Stands for a device id where a finding concerns every device of the site."""
@@ -60,6 +63,8 @@ class Reason(StrEnum):
     ABOVE_ONCE = "above_once"
     """Anomalous windows were seen, fewer than k of the last n."""
     OPENED = "opened"
+    OPENED_EXPRESS = "opened_express"
+    """By few windows far above the threshold, before there were enough for `opened`."""
     HELD = "held"
     """The episode goes on, nothing new to say."""
     CALMING = "calming"
@@ -129,7 +134,7 @@ class Finding:
 
 
 class JudgeSettings(BaseModel):
-    """k of n with hysteresis."""
+    """k of n with hysteresis, and a lane for what is so far off that fewer windows do."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -139,6 +144,12 @@ class JudgeSettings(BaseModel):
     """... of so many last windows are anomalous."""
     open_at: Annotated[float, Field(gt=0)] = 1.0
     """A window is anomalous from here; 1.0 is the calibrated threshold."""
+    express_k: Annotated[int, Field(ge=1, le=64)] | None = None
+    """An episode opens as well when this many ..."""
+    express_n: Annotated[int, Field(ge=1, le=64)] | None = None
+    """... of so many last windows reach `express_at`; left out: as the model was fitted, which may be never."""
+    express_at: Annotated[float, Field(gt=0)] = EXPRESS_AT
+    """From here few windows are enough, but never below `open_at`; 2.0 is what the model was fitted for."""
     hold_at: Annotated[float, Field(ge=0)] = 0.8
     """An open episode is held from here."""
     resolve_after: Annotated[int, Field(ge=1, le=10_000)] = 5
@@ -154,11 +165,19 @@ class JudgeSettings(BaseModel):
     evidence_channels: Annotated[int, Field(ge=1, le=16)] = 5
     """Channels that a finding names at most."""
 
-    def fitted_for(self, k: int, n: int, hold: float | None = None) -> "JudgeSettings":
-        """With the k of n and the hold level that a model's threshold was fitted for, but for what the operator set."""
-        fitted: dict[str, float] = {} if {"k", "n"} & self.model_fields_set else {"k": k, "n": n}
-        if hold is not None and not {"open_at", "hold_at"} & self.model_fields_set:
-            fitted["hold_at"] = hold
+    def fitted_for(self, rule: "AlarmRule") -> "JudgeSettings":
+        """With the rule that a model's threshold was fitted for, but for what the operator set.
+
+        A k or n of the operator's own replaces the k of n of both lanes.
+        """
+        fitted: dict[str, float | None] = {}
+        if not {"k", "n"} & self.model_fields_set:
+            fitted = {"k": rule.k, "n": rule.n}
+            if not {"express_k", "express_n"} & self.model_fields_set:
+                fitted["express_k"] = rule.express.k if rule.express else None
+                fitted["express_n"] = rule.express.n if rule.express else None
+        if not {"open_at", "hold_at"} & self.model_fields_set:
+            fitted["hold_at"] = rule.hold
         return self.model_copy(update=fitted)
 
     @model_validator(mode="after")
@@ -167,6 +186,12 @@ class JudgeSettings(BaseModel):
             raise ValueError(f"k ({self.k}) is larger than n ({self.n}): no episode could ever open")
         if self.hold_at >= self.open_at:
             raise ValueError(f"hold_at ({self.hold_at}) must be below open_at ({self.open_at})")
+        if (self.express_k is None) != (self.express_n is None):
+            raise ValueError("express_k and express_n go together; leave out both, or set both")
+        if self.express_k is not None and self.express_n is not None and self.express_k > self.express_n:
+            raise ValueError(
+                f"express_k ({self.express_k}) is larger than express_n ({self.express_n}): it could never open"
+            )
         return self
 
 

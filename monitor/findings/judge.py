@@ -68,7 +68,8 @@ class Judge:
         """Of the batch judged last, at most one an episode."""
         self._nameable = np.array([c.role in {"measured", "counter"} for c in profile.channels])
         # Anomalous windows further apart than this are no one run, however few windows lie between.
-        self._reach_ms = 2 * self.settings.n * profile.stride_rows * profile.grid_ms
+        self._ring = max(self.settings.n, self.settings.express_n or 0)
+        self._reach_ms = 2 * self._ring * profile.stride_rows * profile.grid_ms
         self._devices: list[str] = []
         self._row: dict[str, int] = {}
         self._last_t = np.zeros(0, np.int64)
@@ -76,7 +77,7 @@ class Judge:
         self._seen = np.zeros(0, np.int64)
         self._quiet_t = np.zeros(0, np.int64)
         self._slot = np.zeros(0, np.int32)
-        self._episodes = Episodes(self.settings.n, len(profile.channels))
+        self._episodes = Episodes(self._ring, len(profile.channels))
 
     def judge(self, batch: WindowBatch, score: Score) -> list[Finding]:
         """Take the scores of one batch; answer what changed. Raises as `assess`."""
@@ -219,20 +220,37 @@ class Judge:
         """Suspects without an episode: open it, wait, or let them go."""
         episodes = self._episodes
         episodes.push(slots, t, anomaly, parts, self._reach_ms)
-        above = (episodes.ring_anomaly[slots] >= self.settings.open_at).sum(axis=1)
-        opened, gone = above >= self.settings.k, above == 0
+        above = episodes.ring_anomaly[slots] >= self.settings.open_at
+        opened = above[:, -self.settings.n :].sum(axis=1) >= self.settings.k
+        hurried, gone = ~opened & self._blatant(slots, t), ~above.any(axis=1)
         self._count(Reason.OPENED, opened)
+        self._count(Reason.OPENED_EXPRESS, hurried)
         self._count(Reason.NORMAL, gone)
-        self._count(Reason.ABOVE_ONCE, ~opened & ~gone)
-        findings = [self._open(slot, int(at)) for slot, at in zip(slots[opened], t[opened], strict=True)]
+        self._count(Reason.ABOVE_ONCE, ~opened & ~hurried & ~gone)
+        findings = [
+            self._open(slots[i], int(t[i]), Reason.OPENED if opened[i] else Reason.OPENED_EXPRESS)
+            for i in np.flatnonzero(opened | hurried)
+        ]
         self._release(slots[gone])
         return findings
 
-    def _open(self, slot: np.intp, at: int) -> Finding:
+    def _blatant(self, slots: NDArray[np.intp], t: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Few windows close together are enough where they are far enough above the threshold."""
+        settings = self.settings
+        if settings.express_k is None or settings.express_n is None:
+            return np.zeros(len(slots), np.bool_)
+        reach_ms = 2 * settings.express_n * self.profile.stride_rows * self.profile.grid_ms
+        last = slice(self._ring - settings.express_n, None)
+        high = self._episodes.ring_anomaly[slots, last] >= max(settings.express_at, settings.open_at)
+        high &= self._episodes.ring_t[slots, last] >= (t - reach_ms)[:, None]
+        enough: NDArray[np.bool_] = high.sum(axis=1) >= settings.express_k
+        return enough
+
+    def _open(self, slot: np.intp, at: int, reason: Reason) -> Finding:
         """The episode starts with the first window of the run, and the whole run is its evidence."""
         episodes, one = self._episodes, np.array([slot])
         first = int(np.argmax(episodes.ring_anomaly[slot] >= self.settings.open_at))
-        for place in range(first, self.settings.n):
+        for place in range(first, self._ring):
             anomaly = episodes.ring_anomaly[slot, place]
             if np.isfinite(anomaly):
                 parts = episodes.ring_parts[slot, place][None]
@@ -241,7 +259,7 @@ class Judge:
         episodes.started[slot] = episodes.ring_t[slot, first]
         episodes.critical[slot] = episodes.peak[slot] >= self.settings.critical_at
         episodes.top[slot] = episodes.shares(one, self._nameable)[0, 0].argmax()
-        return self._finding(slot, Action.OPEN, Reason.OPENED, at)
+        return self._finding(slot, Action.OPEN, reason, at)
 
     def _add(
         self,

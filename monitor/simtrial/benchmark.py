@@ -60,8 +60,7 @@ class _Candidate:
         return self.manifest.threshold.rate_asked
 
     def subject(self) -> Subject:
-        threshold = self.manifest.threshold
-        settings = JudgeSettings().fitted_for(threshold.k, threshold.n)
+        settings = JudgeSettings().fitted_for(self.manifest.threshold.rule())
         return Subject(self.profile, load_scorer(self.folder, "cpu"), settings)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration import AlarmRule
 from models.fleet import Series, as_new, windows_of
 from models.scoring import Score, Scorer
 from monitor.findings import Action, Finding, Judge, JudgeSettings
@@ -64,13 +65,13 @@ class _Judged(NamedTuple):
 
 
 def evaluate_simulated(
-    scorer: Scorer, profile: DeviceProfile, rule: tuple[int, int], trial: Trial | None = None,
+    scorer: Scorer, profile: DeviceProfile, rule: AlarmRule, trial: Trial | None = None,
     progress: Progress = lambda _done, _total: None, asked_a_day: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Every fault at every severity and seed and in two ways, and fault-free days with look-alikes.
 
     Args:
-        rule: the k of n that the scorer's threshold was fitted for.
+        rule: the alarm rule that the scorer's threshold was fitted for.
         progress: told how many runs of how many are done.
         asked_a_day: false alarms a device-day that the threshold was fitted for.
 
@@ -78,7 +79,7 @@ def evaluate_simulated(
         JSON-able: see `rates.summary`, and `faults`, a row for every fault run.
     """
     trial = trial or Trial()
-    subject = Subject(profile, scorer, JudgeSettings().fitted_for(*rule))
+    subject = Subject(profile, scorer, JudgeSettings().fitted_for(rule))
     cases, devices = fault_cases(profile.type, trial), trial.healthy_devices(profile.type)
     total, rows, alarms = len(cases) + devices, [], 0
     for start in range(0, len(cases), TOGETHER):

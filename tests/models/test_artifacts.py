@@ -2,14 +2,34 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from models.artifacts import MANIFEST, WEIGHTS, ArtifactError, load_artifact, read_manifest
+from models.artifacts import (
+    MANIFEST,
+    WEIGHTS,
+    ArtifactError,
+    Manifest,
+    load_artifact,
+    read_manifest,
+    save_artifact,
+)
+from models.calibration import AlarmRule, ExpressRule
+from models.detector import AttentionScorer
+from models.loading import alarm_rule
 from tests.models.conftest import TinyFleet
 from tests.models.test_scorers import saved
+
+
+def keep(scorer: AttentionScorer, rule: AlarmRule, folder: Path) -> Manifest:
+    """The scorer as an artifact with this rule."""
+    return save_artifact(
+        folder, scorer, stride=8, row_s=10.0, rule=rule, created="2026-11-23T00:00:00Z", training={}, metrics={},
+        data_digest="0",
+    )  # fmt: skip
 
 
 def flip_a_bit(folder: Path) -> None:
@@ -67,6 +87,54 @@ def test_the_manifest_says_what_the_model_is_made_of(tiny: TinyFleet, tmp_path: 
     assert manifest.data_digest == tiny.trained.data_digest
     assert (manifest.threshold.k, manifest.threshold.n) == (3, 5)
     assert (tmp_path / WEIGHTS).stat().st_size < 2_000_000
+
+
+def test_an_artifact_carries_its_express_lane_under_its_digest(tiny: TinyFleet, tmp_path: Path) -> None:
+    scorer, rule = tiny.trained.scorer, AlarmRule(3, 5, 0.7, ExpressRule(2, 3, 0.25))
+    quick = tuple(limit + 1 for limit in scorer.threshold.limit)
+    threshold = replace(scorer.threshold, express=quick)
+    written = keep(AttentionScorer(scorer.detector, threshold, scorer.identity), rule, tmp_path)
+    assert read_manifest(tmp_path).threshold.rule() == alarm_rule(tmp_path) == rule
+    assert load_artifact(tmp_path).threshold == threshold
+    entry = written.threshold.model_copy(update={"express": None})
+    assert written.model_copy(update={"threshold": entry}).digest() != written.manifest_digest
+
+
+def test_an_artifact_from_before_there_was_an_express_lane_is_read_and_has_none(
+    tiny: TinyFleet, tmp_path: Path
+) -> None:
+    keep(tiny.trained.scorer, AlarmRule(3, 5), tmp_path)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    del content["threshold"]["express"]
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    assert read_manifest(tmp_path).threshold.rule().express is None
+    assert load_artifact(tmp_path).threshold.express == ()
+
+
+def test_a_threshold_and_a_rule_that_disagree_on_the_express_lane_are_not_written(
+    tiny: TinyFleet, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="agree on whether there is an express lane"):
+        keep(tiny.trained.scorer, AlarmRule(3, 5, express=ExpressRule(2, 3)), tmp_path)
+
+
+def test_an_express_lane_of_another_number_of_statistics_is_refused(tiny: TinyFleet, tmp_path: Path) -> None:
+    saved(tiny, tmp_path)
+    content = json.loads((tmp_path / MANIFEST).read_text())
+    content["threshold"]["express"] = {"k": 2, "n": 3, "portion": 0.5, "limit": [9.0]}
+    (tmp_path / MANIFEST).write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="1 limits of the express lane beside 3 limits"):
+        read_manifest(tmp_path)
+
+
+def test_an_alarm_rule_that_is_none_is_refused_with_the_folder(tiny: TinyFleet, tmp_path: Path) -> None:
+    manifest = read_manifest(saved(tiny, tmp_path))
+    entry = manifest.threshold.model_copy(update={"k": 9})
+    sealed = manifest.model_copy(update={"threshold": entry}).sealed()
+    (tmp_path / MANIFEST).write_text(sealed.model_dump_json())
+    with pytest.raises(ArtifactError, match="9 of 5 windows is no rule") as caught:
+        alarm_rule(tmp_path)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_weights_are_never_unpickled(

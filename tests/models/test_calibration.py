@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.calibration import AlarmRule, Threshold, count_alarms, fit_threshold, running_kth, tail_level
+from models.calibration import (
+    AlarmRule,
+    ExpressRule,
+    Threshold,
+    count_alarms,
+    fit_threshold,
+    running_kth,
+    tail_level,
+)
+from models.scoring import EXPRESS_AT
 
 RULE = AlarmRule(3, 5)
+BOTH = AlarmRule(15, 20, express=ExpressRule(2, 3))
 
 
 def device(seed: int, windows: int = 4000) -> NDArray[np.float32]:
@@ -67,6 +77,74 @@ def test_anomaly_is_one_at_the_limit_and_rises_ever_more_slowly() -> None:
 def test_the_tail_beyond_what_was_seen_is_that_of_the_distribution() -> None:
     tops = np.random.default_rng(0).exponential(1.0, 20_000)
     assert tail_level(tops, 1e-5) == pytest.approx(-np.log(1e-5), rel=0.25)
+
+
+# -- the express lane --------------------------------------------------------------------------------------
+
+
+def test_both_lanes_together_keep_the_budget_on_unseen_devices() -> None:
+    windows_a_day, budget = 1000.0, 0.5
+    fitted = fit_threshold([device(seed) for seed in range(20)], windows_a_day, budget, BOTH)
+    unseen = [fitted.anomaly(device(seed)) for seed in range(100, 140)]
+    by_both, patiently = (sum(count_alarms(a, rule) for a in unseen) for rule in (BOTH, AlarmRule(15, 20)))
+    assert patiently < by_both
+    assert by_both / (40 * 4000 / windows_a_day) < 1.6 * budget
+
+
+def test_the_express_lane_lies_above_the_patient_one_in_every_statistic() -> None:
+    fitted = fit_threshold([device(seed) for seed in range(10)], 1000.0, 0.3, BOTH)
+    assert all(quick > slow for quick, slow in zip(fitted.express, fitted.limit, strict=True))
+
+
+def test_what_the_express_lane_may_cost_the_patient_one_gives() -> None:
+    data = [device(seed) for seed in range(10)]
+    little, much = (
+        fit_threshold(data, 1000.0, 0.3, AlarmRule(15, 20, express=ExpressRule(2, 3, portion)))
+        for portion in (0.1, 0.9)
+    )
+    assert all(a < b for a, b in zip(little.limit, much.limit, strict=True))
+    assert all(a > b for a, b in zip(little.express, much.express, strict=True))
+
+
+def test_a_threshold_without_an_express_lane_has_no_limits_for_one() -> None:
+    assert fit_threshold([device(0)], 1000.0, 0.3, RULE).express == ()
+
+
+def test_anomaly_with_an_express_lane_is_one_at_the_limit_and_two_at_the_express_limit() -> None:
+    threshold = Threshold((0.0, 0.0), (2.0, 5.0), 0, 0, 0, express=(8.0, 6.0))
+    rising = np.stack([np.linspace(0, 50, 5000, dtype=np.float32), np.zeros(5000, np.float32)], 1)
+    at = threshold.anomaly(np.array([[2, 0], [0, 5], [8, 0], [0, 6], [-9, -9]], np.float32))
+    assert at == pytest.approx([1, 1, EXPRESS_AT, EXPRESS_AT, 0])
+    anomaly = threshold.anomaly(rising)
+    assert (np.diff(anomaly) > 0).all()
+    assert np.diff(anomaly).max() < 0.01
+
+
+def test_below_the_limit_an_express_lane_changes_no_anomaly() -> None:
+    x = device(3)
+    plain, both = Threshold((0, 0), (2, 2), 0, 0, 0), Threshold((0, 0), (2, 2), 0, 0, 0, express=(3, 4))
+    calm = plain.anomaly(x) <= 1
+    assert (plain.anomaly(x)[calm] == both.anomaly(x)[calm]).all()
+    assert (both.anomaly(x)[~calm] > 1).all()
+
+
+def test_an_alarm_of_the_express_lane_is_one_alarm_with_the_patient_one_that_follows() -> None:
+    anomaly = np.zeros(200, np.float32)
+    anomaly[50:52] = EXPRESS_AT
+    assert count_alarms(anomaly, BOTH) == 1
+    anomaly[52:80] = 1.0
+    assert count_alarms(anomaly, BOTH) == 1
+    assert count_alarms(np.minimum(anomaly, 1.5)[:60], BOTH) == 0
+
+
+@pytest.mark.parametrize(
+    ("quick", "told"),
+    [((3, 2, 0.5), "no rule"), ((2, 3, 0.0), "budget"), ((2, 3, 1.0), "budget"), ((15, 16, 0.5), "no quicker"),
+     ((2, 21, 0.5), "no quicker")],
+)  # fmt: skip
+def test_an_express_lane_that_is_none_is_refused(quick: tuple[int, int, float], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        AlarmRule(15, 20, express=ExpressRule(*quick))
 
 
 def test_nothing_to_calibrate_on_and_a_rule_that_is_none_are_refused() -> None:

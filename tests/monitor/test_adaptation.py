@@ -44,7 +44,7 @@ def _play(messages: list[Message], adaptation: AdaptationSettings) -> tuple[list
     recipe = LaneRecipe(
         profiles={PUMP: profiles[PUMP]},
         models={PUMP: scorer.identity},
-        judges={PUMP: JudgeSettings().fitted_for(rule.k, rule.n, rule.hold)},
+        judges={PUMP: JudgeSettings().fitted_for(rule)},
         silence=SilenceSettings(),
         adaptation={PUMP: adaptation},
     )

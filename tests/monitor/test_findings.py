@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from models.calibration import AlarmRule, ExpressRule
 from models.scoring import Score
 from monitor.findings import (
     SITE,
@@ -97,15 +98,77 @@ def test_what_never_opened_is_not_held() -> None:
 
 
 def test_a_models_own_rule_holds_but_for_what_the_operator_set() -> None:
-    def rule(**told: float) -> tuple[float, ...]:
-        fitted = JudgeSettings.model_validate(told).fitted_for(15, 20, 0.65)
-        return fitted.k, fitted.n, fitted.hold_at
+    def rule(**told: float) -> tuple[float | None, ...]:
+        own = AlarmRule(15, 20, 0.65, ExpressRule(2, 3))
+        fitted = JudgeSettings.model_validate(told).fitted_for(own)
+        return fitted.k, fitted.n, fitted.hold_at, fitted.express_k, fitted.express_n
 
-    assert rule() == (15, 20, 0.65)
-    assert rule(k=2, n=4) == (2, 4, 0.65)
-    assert rule(hold_at=0.5) == (15, 20, 0.5)
-    assert rule(open_at=0.9) == (15, 20, 0.8)
-    assert JudgeSettings().fitted_for(15, 20).hold_at == 0.8
+    assert rule() == (15, 20, 0.65, 2, 3)
+    assert rule(k=2, n=4) == (2, 4, 0.65, None, None)
+    assert rule(k=4, n=6, express_k=1, express_n=1) == (4, 6, 0.65, 1, 1)
+    assert rule(express_k=3, express_n=4) == (15, 20, 0.65, 3, 4)
+    assert rule(hold_at=0.5) == (15, 20, 0.5, 2, 3)
+    assert rule(open_at=0.9) == (15, 20, 0.8, 2, 3)
+    without = JudgeSettings().fitted_for(AlarmRule(15, 20))
+    assert (without.hold_at, without.express_k, without.express_n) == (0.8, None, None)
+
+
+# -- the express lane --------------------------------------------------------------------------------
+
+
+def test_few_windows_far_above_open_an_episode_that_starts_with_the_first_of_the_run() -> None:
+    judge = new_judge(k=5, n=8, express_k=2, express_n=3)
+
+    found = play(judge, [0.2, 1.4, 0.3, 2.4, 1.9, 2.1])
+
+    assert _steps(found) == [(Action.OPEN, Reason.OPENED_EXPRESS, 5)]
+    assert found[0].started_t == START + 1 * STRIDE_MS
+    assert found[0].peak == pytest.approx(2.4)
+    assert judge.reasons[Reason.OPENED_EXPRESS] == 1
+    assert judge.reasons[Reason.OPENED] == 0
+
+
+def test_without_an_express_lane_few_windows_never_open_however_far_above() -> None:
+    assert play(new_judge(k=5, n=8), [9.0, 9.0, 9.0, 9.0, 0.1, 0.1, 0.1, 0.1, 0.1]) == []
+
+
+def test_windows_that_satisfy_both_lanes_open_by_the_patient_one_and_only_once() -> None:
+    judge = new_judge(k=3, n=5, express_k=2, express_n=3, update_every_s=1e6, critical_at=1e6)
+
+    found = play(judge, [1.2, 1.2, 2.5, 2.5, 2.5, 2.5])
+
+    assert _steps(found) == [(Action.OPEN, Reason.OPENED, 2)]
+
+
+def test_windows_far_above_but_far_apart_in_time_are_no_reason_for_the_express_lane() -> None:
+    judge = new_judge(k=5, n=8, express_k=2, express_n=2)
+
+    assert play(judge, [2.5]) == []
+    assert play(judge, [2.5], first=6) == []
+    assert _steps(play(judge, [2.5], first=7)) == [(Action.OPEN, Reason.OPENED_EXPRESS, 7)]
+
+
+def test_an_express_lane_below_the_opening_level_begins_at_that_level() -> None:
+    judge = new_judge(k=5, n=8, express_k=1, express_n=1, open_at=3.0, hold_at=1.0)
+
+    assert play(judge, [2.5]) == []
+    assert _steps(play(judge, [3.1], first=1)) == [(Action.OPEN, Reason.OPENED_EXPRESS, 1)]
+
+
+def test_an_express_lane_may_look_at_more_windows_than_the_patient_one() -> None:
+    judge = new_judge(k=3, n=3, express_k=2, express_n=6)
+
+    assert _steps(play(judge, [2.5, 0.1, 1.2, 0.1, 0.1, 2.5])) == [(Action.OPEN, Reason.OPENED_EXPRESS, 5)]
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [({"express_k": 2}, "go together"), ({"express_n": 2}, "go together"),
+     ({"express_k": 3, "express_n": 2}, "never open")],
+)  # fmt: skip
+def test_an_express_lane_that_cannot_be_is_refused(told: dict[str, int], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        JudgeSettings.model_validate(told)
 
 
 def test_a_serviced_device_ends_its_episode_and_is_not_judged_before_there_is_enough_to_judge_by() -> None:
@@ -296,7 +359,11 @@ class _PlainJudge:
         if not self.open:
             self.run = [*self.run, (t, anomaly)][-rule.n :]
             above = [at for at, a in self.run if a >= rule.open_at]
-            if len(above) < rule.k:
+            assert rule.express_k is not None
+            assert rule.express_n is not None
+            high = [at for at, a in self.run[-rule.express_n :] if a >= rule.express_at]
+            high = [at for at in high if at >= t - 2 * rule.express_n * STRIDE_MS]
+            if len(above) < rule.k and len(high) < rule.express_k:
                 return None
             self.open, self.calm, self.run = True, 0, []
             return ("open", above[0])
@@ -310,7 +377,10 @@ class _PlainJudge:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(0, 3))
 def test_the_vectorised_judge_agrees_with_the_plain_rule(seed: int, k: int, extra: int) -> None:
-    rule = JudgeSettings(k=k, n=k + extra, resolve_after=2, update_every_s=1e9, critical_at=1e9)
+    rule = JudgeSettings(
+        k=k + 2, n=k + 2 + extra, express_k=k, express_n=k + 1, express_at=1.3, resolve_after=2,
+        update_every_s=1e9, critical_at=1e9,
+    )  # fmt: skip
     judge = Judge(PUMP, MODEL, rule)
     oracles = {f"P-{d}": _PlainJudge(rule) for d in range(12)}
     got, want = set(), set()
@@ -328,7 +398,16 @@ def test_the_vectorised_judge_agrees_with_the_plain_rule(seed: int, k: int, extr
 @pytest.mark.parametrize("cut", [0, 1, 7, 20, 39])
 def test_a_restored_judge_goes_on_as_if_never_interrupted(cut: int) -> None:
     stream = _stream(5, 50, 40)
-    rule = JudgeSettings(k=2, n=4, resolve_after=2, update_every_s=60, critical_at=2.5)
+    rule = JudgeSettings(
+        k=3,
+        n=4,
+        express_k=2,
+        express_n=2,
+        express_at=1.3,
+        resolve_after=2,
+        update_every_s=60,
+        critical_at=2.5,
+    )
     whole = Judge(PUMP, MODEL, rule)
     expected = [whole.judge(*step) for step in stream]
 

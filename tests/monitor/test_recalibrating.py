@@ -1,12 +1,14 @@
 """`attendant calibrate`: the weights stay, the threshold is that of the devices given."""
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from models.artifacts import read_manifest
+from models.artifacts import MANIFEST, WEIGHTS, read_manifest
+from models.calibration import ExpressRule
 from monitor.recalibrating import calibrate_command
 from monitor.simulated import SimulateOptions
 from monitor.simulating import simulate_to_folder
@@ -40,6 +42,31 @@ def test_the_weights_stay_and_the_threshold_is_fitted_on_the_devices_given(
     assert (after.threshold.k, after.threshold.n) == (before.threshold.k, before.threshold.n)
     assert after.training["calibrated"]["devices"] == 3
     assert tuple(told["threshold"]["limit"]) == after.threshold.limit
+
+
+def test_a_model_without_an_express_lane_gets_one_and_one_that_has_it_keeps_its_own(
+    healthy: Path, tmp_path: Path
+) -> None:
+    source = ZOO / "infusion-pump"
+    manifest = read_manifest(source)
+    (tmp_path / "old").mkdir()
+    shutil.copy(source / WEIGHTS, tmp_path / "old")
+    entry = manifest.threshold.model_copy(update={"express": None})
+    old = manifest.model_copy(update={"threshold": entry}).sealed()
+    (tmp_path / "old" / MANIFEST).write_text(old.model_dump_json())
+    calibrate_command([healthy], tmp_path / "old", tmp_path / "new", budget=0.5, console=quiet())
+    new = read_manifest(tmp_path / "new").threshold
+    assert new.rule().express == ExpressRule()
+    assert new.express is not None
+    assert all(quick > slow for quick, slow in zip(new.express.limit, new.limit, strict=True))
+
+    own = new.express.model_copy(update={"n": 4, "portion": 0.3})
+    kept = read_manifest(tmp_path / "new").model_copy(
+        update={"threshold": new.model_copy(update={"express": own})}
+    )
+    (tmp_path / "new" / MANIFEST).write_text(kept.sealed().model_dump_json())
+    calibrate_command([healthy], tmp_path / "new", tmp_path / "again", budget=0.5, console=quiet())
+    assert read_manifest(tmp_path / "again").threshold.rule().express == ExpressRule(2, 4, 0.3)
 
 
 def test_a_stricter_budget_never_lowers_a_limit(healthy: Path, tmp_path: Path) -> None:

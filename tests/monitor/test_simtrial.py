@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from models.artifacts import read_manifest
+from models.calibration import AlarmRule
 from models.loading import alarm_rule, load_scorer
 from models.scoring import ModelIdentity, Score
 from monitor.settings import SHIPPED_MODELS
@@ -51,7 +52,7 @@ def pump() -> DeviceProfile:
 
 def test_a_blind_scorer_detects_nothing_and_raises_no_false_alarm(pump: DeviceProfile) -> None:
     told = evaluate_simulated(
-        OneChannel(pump, "air_bubble_volume", np.inf), pump, (3, 5), SHORT, asked_a_day=0.1
+        OneChannel(pump, "air_bubble_volume", np.inf), pump, AlarmRule(3, 5), SHORT, asked_a_day=0.1
     )
     faults = 2 * len(fault_specs(pump.type))
     assert told["detected"] == 0
@@ -64,7 +65,7 @@ def test_a_blind_scorer_detects_nothing_and_raises_no_false_alarm(pump: DevicePr
 
 
 def test_a_scorer_of_one_channel_detects_its_fault_and_names_it(pump: DeviceProfile) -> None:
-    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", 12.0), pump, (3, 5), SHORT)
+    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", 12.0), pump, AlarmRule(3, 5), SHORT)
     rows = [row for row in told["faults"] if row["fault"] == "air_sensor_soiling"]
     assert {row["onset"] for row in rows} == {
         Onset.STEP.value,
@@ -81,7 +82,7 @@ def test_a_scorer_of_one_channel_detects_its_fault_and_names_it(pump: DeviceProf
 def test_a_scorer_that_always_cries_is_counted_false_before_onset_and_not_as_a_detection(
     pump: DeviceProfile,
 ) -> None:
-    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", -1.0), pump, (3, 5), SHORT)
+    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", -1.0), pump, AlarmRule(3, 5), SHORT)
     assert told["detected"] == 0
     assert told["false_before_onset"] == len(told["faults"])
     assert told["false_alarms"] == SHORT.devices
@@ -93,7 +94,7 @@ def test_hiding_the_blamed_channel_calms_the_episode_only_where_it_is_the_one_th
 ) -> None:
     for blamed, calmed in (("air_bubble_volume", True), ("motor_current", False)):
         scorer = OneChannel(pump, "air_bubble_volume", 12.0, blamed)
-        told = evaluate_simulated(scorer, pump, (3, 5), SHORT)
+        told = evaluate_simulated(scorer, pump, AlarmRule(3, 5), SHORT)
         found = [row for row in told["faults"] if row["detected"]]
         assert found
         assert all(row["deletion_top1"] is calmed for row in found)
@@ -101,7 +102,7 @@ def test_hiding_the_blamed_channel_calms_the_episode_only_where_it_is_the_one_th
 
 def test_only_faults_of_medium_severity_or_more_count_and_every_severity_is_told(pump: DeviceProfile) -> None:
     trial = Trial(seeds=(0, 1), severities=(0.25, 0.5), fault_hours=0.75, devices=0)
-    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", np.inf), pump, (3, 5), trial)
+    told = evaluate_simulated(OneChannel(pump, "air_bubble_volume", np.inf), pump, AlarmRule(3, 5), trial)
     each = 2 * 2 * len(fault_specs(pump.type))
     assert told["counts"]["detected"] == [0, each]
     assert {name: one["counts"]["detected"] for name, one in told["by_severity"].items()} == {
@@ -166,7 +167,7 @@ def test_the_command_tries_every_type_that_has_a_model_whatever_the_number_of_pr
     assert wanted < set(told)
     rule = alarm_rule(tmp_path / "zoo" / pump.type)
     scorer = load_scorer(tmp_path / "zoo" / pump.type, "cpu")
-    alone = evaluate_simulated(scorer, pump, (rule.k, rule.n), SHORT)
+    alone = evaluate_simulated(scorer, pump, rule, SHORT)
     by_case = {(row["fault"], row["onset"]): row for row in alone["faults"]}
     assert all(by_case[row["fault"], row["onset"]] == row for row in told["faults"])
     assert told["detected"] > 0.5
