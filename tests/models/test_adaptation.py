@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from models.artifacts import ThresholdEntry, read_manifest
@@ -54,6 +55,26 @@ def test_the_spread_of_what_is_expected_is_told_for_measured_channels_alone(
     assert np.isnan(pump.score(still[0], silent).spread[:, 3]).all()
 
 
+def row_spreads(
+    scorer: AttentionScorer, values: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(B, T, C) spread of what is expected of each row, in the channel's unit; 0 where none is told.
+
+    `Score.spread` is its mean over the window, and in a state that the model hardly knows one part of a window may be
+    twenty times as sure as another.
+    """
+    detector = scorer.detector
+    with torch.no_grad():
+        prepared = detector.preparation(torch.from_numpy(values), torch.from_numpy(mask))
+        spread = torch.exp(detector.expectation(prepared.context)[1]) * detector.preparation.scale[:, None]
+    rows = np.zeros(values.shape, np.float32)
+    each = spread.repeat_interleave(detector.rows // len(spread), 0).permute(2, 0, 1).numpy()
+    rows[..., detector.preparation.targets] = each
+    counters = [i for i, channel in enumerate(detector.channels) if channel.role == "counter"]
+    rows[..., counters] = 0
+    return rows
+
+
 def test_a_device_that_reads_by_its_bias_more_is_judged_as_one_without_either(
     pump: AttentionScorer, still: Windows
 ) -> None:
@@ -62,16 +83,14 @@ def test_a_device_that_reads_by_its_bias_more_is_judged_as_one_without_either(
     values = np.where(np.isfinite(expected)[:, None], expected[:, None], values).astype(np.float32)
     plain = pump.score(values, mask)
     bias = np.where(np.isfinite(plain.spread), 3.0, 0.0).astype(np.float32)
-    # Nothing changes within a window, so the spread is about that of each of its rows.
-    shift = bias * np.nan_to_num(plain.spread)
-    adapted = pump.score_adapted(values + shift[:, None], mask, bias)
-    unadapted = pump.score(values + shift[:, None], mask)
+    biased = values + bias[:, None] * row_spreads(pump, values, mask)
+    adapted = pump.score_adapted(biased, mask, bias)
+    unadapted = pump.score(biased, mask)
 
+    shift = bias * np.nan_to_num(plain.spread)
     np.testing.assert_allclose(adapted.expected, plain.expected + shift, rtol=1e-3, atol=1e-3)
-    ours, theirs = np.abs(adapted.anomaly - plain.anomaly), unadapted.anomaly - plain.anomaly
-    assert theirs.min() > 0.15
-    assert np.median(ours / theirs) < 0.1
-    assert (ours < theirs / 3).all()
+    assert (unadapted.anomaly - plain.anomaly).min() > 0.15
+    np.testing.assert_allclose(adapted.anomaly, plain.anomaly, atol=0.01)
 
 
 def test_no_bias_is_a_bias_of_zero_to_the_bit(pump: AttentionScorer, still: Windows) -> None:
