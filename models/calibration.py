@@ -22,7 +22,7 @@ class ExpressRule:
 
     k: int = 2
     n: int = 3
-    portion: float = 0.5
+    portion: float = 1 / 3
     """Of the budget of false alarms; the rest is for the patient lane."""
 
     def __post_init__(self) -> None:

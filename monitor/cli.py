@@ -36,6 +36,12 @@ ReportFile = Annotated[
     Path | None, typer.Option("--json", help="Write the report to this file as JSON.", metavar="FILE")
 ]
 
+LookalikeRates = Annotated[
+    str,
+    typer.Option(
+        "--lookalikes", help="Harmless events, times as often as usual; `1,3`: device by device in turn."
+    ),
+]
 TrainDevice = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 TrainPrecision = Annotated[
     str,
@@ -155,7 +161,7 @@ def simulate(
         list[str] | None, typer.Option(help="Inject this fault (may be given again); `list` shows them.")
     ] = None,
     severity: Annotated[float, typer.Option(help="Of the faults, 0 to 1.", min=0, max=1)] = 0.7,
-    lookalikes: Annotated[float, typer.Option(help="Harmless events, times as often as usual.", min=0)] = 1.0,
+    lookalikes: LookalikeRates = "1",
     out: Annotated[
         Path | None, typer.Option(help="Write labelled recordings into this folder.", metavar="DIR")
     ] = None,
@@ -172,7 +178,8 @@ def simulate(
     if device_type == "list":
         typer.echo("\n".join(device_types()))
         return
-    options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity, lookalikes)
+    rates = tuple(_numbers("--lookalikes", lookalikes, float))
+    options = SimulateOptions(device_type, devices, hours, seed, tuple(fault or ()), severity, rates)
     if (out is None) == (kafka is None) and fault != ["list"]:
         fail("give either --out DIR or --kafka HOST:PORT")
     try:
@@ -374,7 +381,7 @@ def zoo(
         float | None,
         typer.Option(help="Device hours of each; by default what the type's grid needs.", min=0.1),
     ] = None,
-    lookalikes: Annotated[float, typer.Option(help="Harmless events, times as often as usual.", min=0)] = 3.0,
+    lookalikes: LookalikeRates = "1,3",
     fleet_seed: Annotated[int, typer.Option(help="Seed of the simulated fleets.", min=0)] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the trainings.", min=0)] = 0,
     steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
@@ -392,7 +399,16 @@ def zoo(
     from monitor.zoo import ZooError, ZooOptions, make_zoo
 
     training = TrainOptions(seed, None, steps, batch, windows, device, precision)
-    options = ZooOptions(types, out, devices, hours, lookalikes, fleet_seed, jobs, training)
+    options = ZooOptions(
+        types,
+        out,
+        devices,
+        hours,
+        tuple(_numbers("--lookalikes", lookalikes, float)),
+        fleet_seed,
+        jobs,
+        training,
+    )
     try:
         made = make_zoo(options)
     except ZooError as error:

@@ -42,8 +42,9 @@ class SimulateOptions:
     seed: int
     faults: tuple[str, ...]
     severity: float
-    lookalikes: float = 1.0
-    """Times as often as usual; more for training, where a rare one must have been seen."""
+    lookalikes: tuple[float, ...] = (1.0,)
+    """Times as often as usual, device by device in turn; more for some of those that a model is trained on, where a
+    rare one must have been seen."""
 
     def check(self) -> None:
         """Raises SimulateError where the type or a fault is unknown."""
@@ -79,12 +80,11 @@ class SimulateOptions:
             yield simulate(self.device_type, serial, self.seed, start_ms, duration_s, plan)
 
     def _plan(self, rng: np.random.Generator, number: int, duration_s: float) -> Plan:
+        rate = self.lookalikes[number % len(self.lookalikes)]
         if not self.faults:
-            return random_plan(self.device_type, rng, duration_s, rate=self.lookalikes)
+            return random_plan(self.device_type, rng, duration_s, rate=rate)
         fault = self.faults[number % len(self.faults)]
-        return fault_plan(
-            self.device_type, fault, rng, duration_s, severity=self.severity, rate=self.lookalikes
-        )
+        return fault_plan(self.device_type, fault, rng, duration_s, severity=self.severity, rate=rate)
 
 
 def to_recording(run: Simulation, sent: Arrivals) -> Recording:

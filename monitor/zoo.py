@@ -33,6 +33,9 @@ START_MS = 1_790_000_000_000
 ROWS_A_DEVICE = 2160
 """Rows of the grid that a device of a training fleet sends: three hours at one row in five seconds. A device read
 once a minute needs as many windows, not as many hours."""
+LOOKALIKES = (1.0, 3.0)
+"""Harmless events of a training fleet, times as often as usual: half the devices live as on the wards, with the long
+quiet stretches that a threshold must know as well, and half see more, so that the rare ones are learnt."""
 EVERY = 8
 """Devices between two words about the simulation's progress."""
 
@@ -54,7 +57,8 @@ class ZooOptions:
     out: Path
     devices: int = 384
     hours: float | None = None
-    lookalikes: float = 3.0
+    lookalikes: tuple[float, ...] = LOOKALIKES
+    """Times as often as usual, device by device in turn."""
     fleet_seed: int = 100
     jobs: int | None = None
     training: TrainOptions = field(default_factory=TrainOptions)
@@ -207,7 +211,7 @@ def make_type(plan: TypePlan, told: "Queue[tuple[str, Step]] | None" = None) -> 
         simulated_s = time.perf_counter() - begun
         fleet = {
             "simulator_seed": plan.fleet.seed, "devices": plan.fleet.devices, "hours": plan.fleet.hours,
-            "lookalikes": plan.fleet.lookalikes,
+            "lookalikes": list(plan.fleet.lookalikes),
         }  # fmt: skip
         manifest = train_series(series, profile, plan.out, plan.training, compute, tell, {"fleet": fleet})
     seconds = {"simulation": round(simulated_s, 2), **manifest.training["seconds"]}

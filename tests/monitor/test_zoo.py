@@ -66,7 +66,7 @@ def test_a_type_that_fails_is_named_and_the_others_are_made(tmp_path: Path) -> N
         "simulator_seed": 100,
         "devices": 4,
         "hours": 0.5,
-        "lookalikes": 3.0,
+        "lookalikes": [1.0, 3.0],
     }
     assert set(manifest.training["seconds"]) == {"normal", "evidence", "threshold"}
     assert load_scorer(tmp_path / "infusion-pump").identity.digest == manifest.weights_digest
