@@ -23,6 +23,11 @@ def test_the_parts_of_a_fleet_share_no_device(seed: int) -> None:
     assert sum(map(len, parts)) == 18
 
 
+def test_most_devices_teach_what_is_normal_and_a_quarter_sets_the_threshold() -> None:
+    parts = split_fleet([blank(f"d{i}", 100) for i in range(200)], 10, 0)
+    assert [len(part) for part in parts] == [80, 70, 50]
+
+
 def test_a_lone_device_is_cut_in_time_without_overlap() -> None:
     values = np.arange(400, dtype=np.float32)[:, None]
     parts = split_fleet([Series("only", values, np.ones_like(values, np.bool_))], 20, 0)
