@@ -82,14 +82,15 @@ class Threshold:
         ratio = np.maximum((statistics - usual) / (limit - usual), 0.0)
         if not self.express:
             ratio = ratio.max(1)
-            anomaly: NDArray[np.float32] = np.where(ratio > 1, 1 + np.log(np.maximum(ratio, 1e-6)), ratio)
-            return anomaly.astype(np.float32)
+            plain: NDArray[np.float32] = np.where(ratio > 1, 1 + np.log(np.maximum(ratio, 1e-6)), ratio)
+            return plain.astype(np.float32)
         wide = np.maximum((np.array(self.express, np.float32) - usual) / (limit - usual), _LEAST_APART)
         excess = np.log(np.maximum(ratio, 1.0))
         between = 1 + (EXPRESS_AT - 1) * excess / np.log(wide)
         beyond = EXPRESS_AT + excess - np.log(wide)
         stretched = np.where(ratio > 1, np.where(ratio > wide, beyond, between), ratio)
-        return stretched.max(1).astype(np.float32)
+        anomaly: NDArray[np.float32] = stretched.max(1).astype(np.float32)
+        return anomaly
 
 
 _LEAST_APART = 1.01

@@ -29,7 +29,7 @@ class Split(NamedTuple):
 
 
 def split_fleet(series: Sequence[Series], rows: int, seed: int) -> Split:
-    """Split by device, 40 : 35 : 25.
+    """Split by device, 35 : 40 : 25.
 
     A device's settings hardly change, so networks that see few devices know each of them by its settings, its own bias
     with it, and are far too sure of what to expect of the next one; the rare look-alikes need many devices as well.
@@ -38,7 +38,7 @@ def split_fleet(series: Sequence[Series], rows: int, seed: int) -> Split:
     devices = sorted({s.device for s in series})
     if len(devices) >= 4:
         order = np.random.default_rng(seed).permutation(len(devices))
-        first, second = max(1, len(devices) * 2 // 5), max(2, len(devices) * 3 // 4)
+        first, second = max(1, len(devices) * 7 // 20), max(2, len(devices) * 3 // 4)
         part = {devices[d]: int(i >= first) + int(i >= second) for i, d in enumerate(order)}
         return Split(*([s for s in series if part[s.device] == p] for p in range(3)))
     parts: tuple[list[Series], list[Series], list[Series]] = ([], [], [])

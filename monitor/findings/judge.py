@@ -221,7 +221,7 @@ class Judge:
         episodes = self._episodes
         episodes.push(slots, t, anomaly, parts, self._reach_ms)
         above = episodes.ring_anomaly[slots] >= self.settings.open_at
-        opened = above[:, -self.settings.n :].sum(axis=1) >= self.settings.k
+        opened: NDArray[np.bool_] = above[:, -self.settings.n :].sum(axis=1) >= self.settings.k
         hurried, gone = ~opened & self._blatant(slots, t), ~above.any(axis=1)
         self._count(Reason.OPENED, opened)
         self._count(Reason.OPENED_EXPRESS, hurried)

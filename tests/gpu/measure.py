@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     profile = load_profiles()[asked.type]
     begun = time.perf_counter()
-    fleet = SimulateOptions(asked.type, asked.devices, fleet_hours(profile), 100, (), 0.0, 3.0)
+    fleet = SimulateOptions(asked.type, asked.devices, fleet_hours(profile), 100, (), 0.0, (3.0,))
     series = simulated_series(fleet, profile, lambda _: None)
     seconds = {"simulation": time.perf_counter() - begun}
     options = TrainOptions(steps=asked.steps, windows=asked.windows, threads=1)

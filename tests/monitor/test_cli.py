@@ -95,6 +95,13 @@ def test_simulated_recordings_come_with_their_truth(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.rootcause.json"))) == 2
 
 
+def test_look_alikes_that_are_no_numbers_are_refused_in_one_line(tmp_path: Path) -> None:
+    asked = ["simulate", "--type", "infusion-pump", "--lookalikes", "1,often", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, asked, env=ENVIRONMENT)
+    assert result.exit_code == 2
+    assert "--lookalikes takes numbers separated by commas, not '1,often'" in result.stderr
+
+
 def test_no_service_there_is_said_in_one_line() -> None:
     done = attendant("alerts", "--url", "http://127.0.0.1:9")
     assert done.returncode == 1

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ def test_all_means_every_simulated_type_each_into_its_own_folder() -> None:
     plans = ZooOptions("all", Path("zoo")).plans()
     assert [plan.fleet.device_type for plan in plans] == list(DEVICE_TYPES)
     assert [plan.out for plan in plans] == [Path("zoo") / name for name in DEVICE_TYPES]
+
+
+def test_half_the_devices_of_a_training_fleet_see_look_alikes_as_often_as_usual_and_half_more_often() -> None:
+    [plan] = ZooOptions("infusion-pump", Path("zoo")).plans()
+    assert plan.fleet.lookalikes == (1.0, 3.0)
+    fleet = replace(plan.fleet, devices=4, hours=2.0, lookalikes=(0.0, 5.0))
+    events = [len(run.truth.lookalikes) for run in fleet.runs(0)]
+    assert events[0] == events[2] == 0
+    assert min(events[1], events[3]) > 3
 
 
 @pytest.mark.parametrize("device_type", DEVICE_TYPES)
