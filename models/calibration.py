@@ -16,6 +16,10 @@ from scipy.stats import genpareto
 from models.scoring import EXPRESS_AT
 
 
+_LEAST_APART = 1.01
+"""The express limit lies at least this much further from what is usual than the limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExpressRule:
     """An alarm is also k of the last n windows at or above `EXPRESS_AT`: what is blatant need not last."""
@@ -80,21 +84,16 @@ class Threshold:
         """
         usual, limit = np.array(self.usual, np.float32), np.array(self.limit, np.float32)
         ratio = np.maximum((statistics - usual) / (limit - usual), 0.0)
-        if not self.express:
-            ratio = ratio.max(1)
-            plain: NDArray[np.float32] = np.where(ratio > 1, 1 + np.log(np.maximum(ratio, 1e-6)), ratio)
-            return plain.astype(np.float32)
-        wide = np.maximum((np.array(self.express, np.float32) - usual) / (limit - usual), _LEAST_APART)
         excess = np.log(np.maximum(ratio, 1.0))
-        between = 1 + (EXPRESS_AT - 1) * excess / np.log(wide)
-        beyond = EXPRESS_AT + excess - np.log(wide)
-        stretched = np.where(ratio > 1, np.where(ratio > wide, beyond, between), ratio)
-        anomaly: NDArray[np.float32] = stretched.max(1).astype(np.float32)
+        stretch, reach = np.ones(len(limit), np.float32), np.full(len(limit), np.inf, np.float32)
+        if self.express:
+            wide = (np.array(self.express, np.float32) - usual) / (limit - usual)
+            stretch = reach = np.log(np.maximum(wide, _LEAST_APART))
+        above = np.where(
+            excess > reach, EXPRESS_AT + (excess - reach), 1 + (EXPRESS_AT - 1) * excess / stretch
+        )
+        anomaly: NDArray[np.float32] = np.where(ratio > 1, above, ratio).max(1).astype(np.float32)
         return anomaly
-
-
-_LEAST_APART = 1.01
-"""The express limit lies at least this much further from what is usual than the limit."""
 
 
 def running_kth(x: NDArray[np.float32], rule: AlarmRule | ExpressRule) -> NDArray[np.float32]:
