@@ -15,7 +15,6 @@ from scipy.stats import genpareto
 
 from models.scoring import EXPRESS_AT
 
-
 _LEAST_APART = 1.01
 """The express limit lies at least this much further from what is usual than the limit."""
 

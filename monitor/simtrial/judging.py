@@ -112,6 +112,7 @@ def healthy_rows(subject: Subject, trial: Trial, first: int, last: int) -> list[
                 "device": one.run.device,
                 "alarms": len(opened),
                 "during": during,
+                "reasons": [f.reason.value for f in one.opened()],
                 "lookalikes": [e.name for e in events],
             }
         )
@@ -125,13 +126,14 @@ def _fault_row(subject: Subject, case: FaultCase, one: _Judged) -> dict[str, Any
         "type": subject.profile.type, "fault": case.fault, "severity": case.severity, "onset": case.onset.value,
         "seed": case.seed, "channels": list(fault.channels), "detected": caught is not None,
         "false_before": sum(f.at_t <= fault.onset_ms for f in opened),
+        "own_alarm_s": None if fault.device_alarm_ms is None else (fault.device_alarm_ms - fault.onset_ms) / 1000,
     }  # fmt: skip
     return row | (_caught(subject, case, one, fault, caught) if caught else _MISSED)
 
 
 _MISSED = {
     "ranked": [], "top1": False, "top3": False, "hypothesis": None, "hypothesis_top1": None,
-    "hypothesis_top1_at_opening": None, "deletion_top1": None, "delay_s": None, "lead_s": None,
+    "hypothesis_top1_at_opening": None, "deletion_top1": None, "delay_s": None, "lead_s": None, "reason": None,
 }  # fmt: skip
 
 
@@ -153,6 +155,7 @@ def _caught(
         "deletion_top1": _deletion(subject, one, caught),
         "delay_s": (caught.at_t - fault.onset_ms) / 1000,
         "lead_s": None if alarm is None else (alarm - caught.at_t) / 1000,
+        "reason": caught.reason.value,
     }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from models.artifacts import read_manifest
-from models.calibration import AlarmRule
+from models.calibration import AlarmRule, ExpressRule
 from models.loading import alarm_rule, load_scorer
 from models.scoring import ModelIdentity, Score
 from monitor.settings import SHIPPED_MODELS
@@ -77,6 +77,22 @@ def test_a_scorer_of_one_channel_detects_its_fault_and_names_it(pump: DeviceProf
         assert row["delay_s"] > 0
     assert not any(row["detected"] for row in told["faults"] if row["fault"] == "battery_fade")
     assert told["by_fault"]["infusion-pump/air_sensor_soiling"]["detected"] == 1
+
+
+def test_a_blatant_fault_is_told_earlier_by_the_express_lane_and_by_which_lane_is_said(
+    pump: DeviceProfile,
+) -> None:
+    scorer = OneChannel(pump, "air_bubble_volume", 12.0)
+    told = [
+        evaluate_simulated(scorer, pump, AlarmRule(15, 20, express=express), SHORT)
+        for express in (None, ExpressRule(2, 3))
+    ]
+    patient, both = ([row for row in one["faults"] if row["detected"]] for one in told)
+    assert {row["reason"] for row in patient} == {"opened"}
+    assert {row["reason"] for row in both} == {"opened_express"}
+    earliest = [min(row["delay_s"] for row in rows) for rows in (both, patient)]
+    stride_s = pump.stride_rows * pump.grid_ms / 1000
+    assert earliest[1] - earliest[0] == pytest.approx(13 * stride_s)
 
 
 def test_a_scorer_that_always_cries_is_counted_false_before_onset_and_not_as_a_detection(
