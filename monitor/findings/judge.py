@@ -222,16 +222,17 @@ class Judge:
         episodes.push(slots, t, anomaly, parts, self._reach_ms)
         above = episodes.ring_anomaly[slots] >= self.settings.open_at
         opened: NDArray[np.bool_] = above[:, -self.settings.n :].sum(axis=1) >= self.settings.k
-        hurried, gone = ~opened & self._blatant(slots, t), ~above.any(axis=1)
+        hurried = ~opened & self._blatant(slots, t)
+        seen: NDArray[np.bool_] = above.sum(axis=1) > 0
         self._count(Reason.OPENED, opened)
         self._count(Reason.OPENED_EXPRESS, hurried)
-        self._count(Reason.NORMAL, gone)
-        self._count(Reason.ABOVE_ONCE, ~opened & ~hurried & ~gone)
+        self._count(Reason.NORMAL, ~seen)
+        self._count(Reason.ABOVE_ONCE, seen & ~opened & ~hurried)
         findings = [
             self._open(slots[i], int(t[i]), Reason.OPENED if opened[i] else Reason.OPENED_EXPRESS)
             for i in np.flatnonzero(opened | hurried)
         ]
-        self._release(slots[gone])
+        self._release(slots[~seen])
         return findings
 
     def _blatant(self, slots: NDArray[np.intp], t: NDArray[np.int64]) -> NDArray[np.bool_]:
