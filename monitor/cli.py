@@ -376,7 +376,7 @@ def zoo(
     types: Annotated[
         str, typer.Option(help="Device types, comma separated, or `all` that are simulated.")
     ] = "all",
-    devices: Annotated[int, typer.Option(help="Simulated devices of each type.", min=4)] = 384,
+    devices: Annotated[int, typer.Option(help="Simulated devices of each type.", min=4)] = 1024,
     hours: Annotated[
         float | None,
         typer.Option(help="Device hours of each; by default what the type's grid needs.", min=0.1),

@@ -55,7 +55,8 @@ class ZooOptions:
     types: str
     """Comma separated, or `all`."""
     out: Path
-    devices: int = 384
+    devices: int = 1024
+    """Of each type. Fewer are known by heart: the limits of their models come out far higher on new devices."""
     hours: float | None = None
     lookalikes: tuple[float, ...] = LOOKALIKES
     """Times as often as usual, device by device in turn."""
