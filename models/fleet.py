@@ -28,20 +28,28 @@ class Split(NamedTuple):
     calibration: list[Series]
 
 
-def split_fleet(series: Sequence[Series], rows: int, seed: int) -> Split:
-    """Split by device, 35 : 40 : 25.
+def split_fleet(series: Sequence[Series], rows: int, seed: int, brief: Sequence[Series] = ()) -> Split:
+    """Split by device, 35 : 40 : 25; with `brief` series, which all teach what is normal, 20 : 50 : 30.
 
     A device's settings hardly change, so networks that see few devices know each of them by its settings, its own bias
-    with it, and are far too sure of what to expect of the next one; the rare look-alikes need many devices as well.
+    with it, and are far too sure of what to expect of the next one. What is normal takes many devices, if only for a
+    short while each; the rare look-alikes and the threshold take long runs.
     With fewer than four devices every series is cut in time instead, 50 : 25 : 25.
+
+    Raises:
+        ValueError: a device has a brief series and another one.
     """
     devices = sorted({s.device for s in series})
+    if twice := sorted({s.device for s in brief} & set(devices)):
+        raise ValueError(f"{twice[0]} has a brief series and another one; no device may be in two parts")
     if len(devices) >= 4:
         order = np.random.default_rng(seed).permutation(len(devices))
-        first, second = max(1, len(devices) * 7 // 20), max(2, len(devices) * 3 // 4)
+        first, second = (int(len(devices) * part) for part in ((0.2, 0.7) if brief else (0.35, 0.75)))
+        first, second = max(1, first), max(2, second)
         part = {devices[d]: int(i >= first) + int(i >= second) for i, d in enumerate(order)}
-        return Split(*([s for s in series if part[s.device] == p] for p in range(3)))
-    parts: tuple[list[Series], list[Series], list[Series]] = ([], [], [])
+        ground, evidence, calibration = ([s for s in series if part[s.device] == p] for p in range(3))
+        return Split([*ground, *brief], evidence, calibration)
+    parts: tuple[list[Series], list[Series], list[Series]] = (list(brief), [], [])
     for s in series:
         edges = [0, len(s.values) // 2, len(s.values) * 3 // 4, len(s.values)]
         for p in range(3):

@@ -49,6 +49,7 @@ def train(
     name: str, version: str, channels: Sequence[ChannelSpec], rows: int, stride: int, row_s: float,
     series: Sequence[Series], config: TrainingConfig | None = None, model: ModelConfig | None = None,
     progress: Callable[[Progress], None] = lambda _: None, compute: Compute | None = None,
+    brief: Sequence[Series] = (),
 ) -> Trained:  # fmt: skip
     """Train one device type's scorer on fault-free series.
 
@@ -58,16 +59,17 @@ def train(
         rows, stride, row_s: of a window, between windows, seconds a row.
         progress: called often, from this thread.
         compute: where to train, and with which other processes; the scorer returned stays there.
+        brief: short fault-free series of other devices, for what is normal alone: see `models.fleet.split_fleet`.
 
     Raises:
-        ValueError: too little data for a window in one of the three parts.
+        ValueError: too little data for a window in one of the three parts, or a device in two of them.
         ComputeError: the processes were given different recordings, or one of them has failed.
     """
     config, model, compute = config or TrainingConfig(), model or ModelConfig(), compute or Compute()
     torch.manual_seed(config.seed)
     rng, clock = compute.random(config.seed), _Clock()
-    digest = _same(data_digest(series), compute)
-    split = split_fleet(series, rows, config.seed)
+    digest = _same(data_digest([*series, *brief]), compute)
+    split = split_fleet(series, rows, config.seed, brief)
     detector = Detector(channels, rows, model)
     with clock.part("normal"):
         metrics = learn_normal(detector, split, config, rng, progress, compute)

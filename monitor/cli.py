@@ -382,7 +382,9 @@ def zoo(
         typer.Option(help="Device hours of each; by default what the type's grid needs.", min=0.1),
     ] = None,
     lookalikes: LookalikeRates = "1,3",
-    fleet_seed: Annotated[int, typer.Option(help="Seed of the simulated fleets.", min=0)] = 100,
+    fleet_seed: Annotated[
+        int, typer.Option(help="Seed of the fleets; brief runs take the next.", min=0)
+    ] = 100,
     seed: Annotated[int, typer.Option(help="Seed of the trainings.", min=0)] = 0,
     steps: Annotated[int | None, typer.Option(help="At most so many optimizer steps a part.", min=10)] = None,
     batch: BatchSize = None,

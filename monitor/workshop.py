@@ -175,8 +175,12 @@ def train_series(
     compute: Compute,
     progress: Callable[[Step], None],
     told: Mapping[str, Any] | None = None,
+    brief: Sequence[Series] = (),
 ) -> Manifest:
     """Train on healthy series and write the artifact, `told` with the rest of the training into its manifest.
+
+    Args:
+        brief: short series of other healthy devices, which teach what is normal and nothing else.
 
     Raises:
         ValueError: too little data, or (`ComputeError`) another process has failed.
@@ -194,6 +198,7 @@ def train_series(
         config,
         progress=progress,
         compute=compute,
+        brief=brief,
     )
     return compute.once(lambda: save(trained, profile, config, out, told))
 

@@ -36,6 +36,9 @@ once a minute needs as many windows, not as many hours."""
 LOOKALIKES = (1.0, 3.0)
 """Harmless events of a training fleet, times as often as usual: half the devices live as on the wards, with the long
 quiet stretches that a threshold must know as well, and half see more, so that the rare ones are learnt."""
+BRIEF = 3
+"""Beside the fleet as many other devices run for a third of its hours and teach what is normal, which takes many
+devices and not long ones."""
 EVERY = 8
 """Devices between two words about the simulation's progress."""
 
@@ -61,6 +64,7 @@ class ZooOptions:
     lookalikes: tuple[float, ...] = LOOKALIKES
     """Times as often as usual, device by device in turn."""
     fleet_seed: int = 100
+    """Of the fleet; the brief runs take the next."""
     jobs: int | None = None
     training: TrainOptions = field(default_factory=TrainOptions)
 
@@ -74,7 +78,7 @@ class ZooOptions:
         unknown = [t for t in wanted if t not in DEVICE_TYPES]
         if unknown:
             raise ZooError(f"no simulated type {', '.join(unknown)}; there are {', '.join(DEVICE_TYPES)}")
-        if self.fleet_seed >= BENCHMARK_SEEDS.start:
+        if self.fleet_seed + 1 >= BENCHMARK_SEEDS.start:
             raise ZooError(
                 f"fleet seed {self.fleet_seed}: seeds from {BENCHMARK_SEEDS.start} on are the benchmark's, "
                 "which must not know the fleets that models were trained on"
@@ -90,14 +94,16 @@ class ZooOptions:
     def _plan(self, device_type: str, training: TrainOptions) -> "TypePlan":
         hours = fleet_hours(load_profiles()[device_type]) if self.hours is None else self.hours
         fleet = SimulateOptions(device_type, self.devices, hours, self.fleet_seed, (), 0.0, self.lookalikes)
-        return TypePlan(fleet, self.out / device_type, training)
+        brief = replace(fleet, hours=hours / BRIEF, seed=self.fleet_seed + 1)
+        return TypePlan(fleet, brief, self.out / device_type, training)
 
 
 @dataclass(frozen=True, slots=True)
 class TypePlan:
-    """One type: its fleet, where its artifact goes, how it is trained."""
+    """One type: its fleet and its brief runs, where its artifact goes, how it is trained."""
 
     fleet: SimulateOptions
+    brief: SimulateOptions
     out: Path
     training: TrainOptions
 
@@ -208,13 +214,16 @@ def make_type(plan: TypePlan, told: "Queue[tuple[str, Step]] | None" = None) -> 
 
     profile = load_profiles()[device_type]
     with computing(plan.training.device, plan.training.precision, plan.training.threads) as compute:
-        series = simulated_series(plan.fleet, profile, tell)
+        series, brief = (simulated_series(one, profile, tell) for one in (plan.fleet, plan.brief))
         simulated_s = time.perf_counter() - begun
         fleet = {
             "simulator_seed": plan.fleet.seed, "devices": plan.fleet.devices, "hours": plan.fleet.hours,
             "lookalikes": list(plan.fleet.lookalikes),
+            "brief": {"simulator_seed": plan.brief.seed, "devices": plan.brief.devices, "hours": plan.brief.hours},
         }  # fmt: skip
-        manifest = train_series(series, profile, plan.out, plan.training, compute, tell, {"fleet": fleet})
+        manifest = train_series(
+            series, profile, plan.out, plan.training, compute, tell, {"fleet": fleet}, brief
+        )
     seconds = {"simulation": round(simulated_s, 2), **manifest.training["seconds"]}
     seconds["total"] = round(time.perf_counter() - begun, 2)
     computed = {name: manifest.training[name] for name in ("device", "precision", "batch")}

@@ -28,6 +28,20 @@ def test_a_third_of_the_devices_teaches_what_is_normal_and_a_quarter_sets_the_th
     assert [len(part) for part in parts] == [70, 80, 50]
 
 
+def test_brief_series_teach_what_is_normal_alone_and_leave_more_of_the_others_for_the_rest() -> None:
+    fleet, brief = [blank(f"d{i}", 100) for i in range(200)], [blank(f"b{i}", 30) for i in range(50)]
+    parts = split_fleet(fleet, 10, 0, brief)
+    assert [len(part) for part in parts] == [40 + 50, 100, 60]
+    assert {s.device for s in brief} < {s.device for s in parts.ground}
+    few = split_fleet(fleet[:2], 10, 0, brief)
+    assert [len(part) for part in few] == [2 + 50, 2, 2]
+
+
+def test_a_device_with_a_brief_series_and_another_is_refused() -> None:
+    with pytest.raises(ValueError, match="d3 has a brief series and another one"):
+        split_fleet([blank(f"d{i}", 100) for i in range(5)], 10, 0, [blank("d3", 50)])
+
+
 def test_a_lone_device_is_cut_in_time_without_overlap() -> None:
     values = np.arange(400, dtype=np.float32)[:, None]
     parts = split_fleet([Series("only", values, np.ones_like(values, np.bool_))], 20, 0)

@@ -23,6 +23,15 @@ def test_all_means_every_simulated_type_each_into_its_own_folder() -> None:
     assert [plan.out for plan in plans] == [Path("zoo") / name for name in DEVICE_TYPES]
 
 
+def test_as_many_other_devices_run_briefly_beside_the_fleet() -> None:
+    [plan] = ZooOptions("infusion-pump", Path("zoo"), devices=2).plans()
+    fleet, brief = (
+        [run.device for run in replace(one, hours=0.1).runs(0)] for one in (plan.fleet, plan.brief)
+    )
+    assert len({*fleet, *brief}) == 4
+    assert plan.brief.hours == pytest.approx(plan.fleet.hours / 3)
+
+
 def test_half_the_devices_of_a_training_fleet_see_look_alikes_as_often_as_usual_and_half_more_often() -> None:
     [plan] = ZooOptions("infusion-pump", Path("zoo")).plans()
     assert plan.fleet.lookalikes == (1.0, 3.0)
@@ -43,6 +52,7 @@ def test_a_device_of_a_training_fleet_runs_long_enough_whatever_its_grid(device_
     [
         ("toaster", 100, "no simulated type toaster; there are"),
         ("all", BENCHMARK_SEEDS.start, "are the benchmark's"),
+        ("all", BENCHMARK_SEEDS.start - 1, "are the benchmark's"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_anything_is_simulated(
@@ -77,6 +87,7 @@ def test_a_type_that_fails_is_named_and_the_others_are_made(tmp_path: Path) -> N
         "devices": 4,
         "hours": 0.5,
         "lookalikes": [1.0, 3.0],
+        "brief": {"simulator_seed": 101, "devices": 4, "hours": 0.5 / 3},
     }
     assert set(manifest.training["seconds"]) == {"normal", "evidence", "threshold"}
     assert load_scorer(tmp_path / "infusion-pump").identity.digest == manifest.weights_digest
