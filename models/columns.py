@@ -3,6 +3,9 @@
 Windows as the last axis give every step one long run of memory and every window a column of its own. Knows no network.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -49,3 +52,13 @@ def _onednn_serves(x: Tensor) -> bool:
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
+
+
+def truth(compare: Callable[..., Any], x: Tensor, y: Tensor | float) -> Tensor:
+    """1.0 where `compare` (`torch.ge` and its like) finds `x` and `y` so, else 0.0; without a gradient.
+
+    Written as numbers at once: truth values are compared, converted and chosen by one by one, ten times slower.
+    """
+    shape = x.shape if isinstance(y, float | int) else torch.broadcast_shapes(x.shape, y.shape)
+    found: Tensor = compare(x, y, out=x.new_empty(shape))
+    return found

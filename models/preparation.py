@@ -3,7 +3,7 @@
 Missing stays missing: a cell without a reading carries the last reading as input, beside a mask that says so, and
 no residual is ever taken there. A counter is read by its slope. Settings and states become the context that explains
 the measured channels. Masks are numbers here, 1.0 or 0.0, and choosing is done by products: over a million cells that
-is several times faster than comparisons. Letters: B windows (last axis), T rows, C channels, M targets (measured
+is several times faster than truth values (`models.columns.truth`). Letters: B windows (last axis), T rows, C channels, M targets (measured
 channels and counters), K context features, P time patches.
 """
 
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from models.columns import truth
 
 Role = Literal["measured", "setting", "state", "counter"]
 
@@ -180,18 +182,21 @@ class Preparation(nn.Module):
     def forward(self, values: Tensor, mask: Tensor) -> Prepared:
         """(B, T, C) in units, NaN where `mask` is False → `Prepared`."""
         x, seen = self._rows_first(values, mask)
-        filled, heard = fill_both(x, seen), seen.amax(0)
-        targets = filled.index_select(1, self.target_index)
+        filled, heard = _filled_both(x, seen), seen.amax(0)
+        z = filled.index_select(1, self.target_index)
         told = seen.index_select(1, self.target_index)
-        last = torch.where(heard > 0, filled[-1], torch.nan)[self.target_index]
+        last = torch.where(heard > 0, filled[-1], torch.nan).index_select(0, self.target_index)
         span = torch.zeros_like(last)
         if self.counters:
             c = self.counter_index
-            newest, first = newest_seen(told[:, c]), first_seen(told[:, c])
-            span[c] = torch.clamp(newest[-1] - first, min=0.0)
-            targets[:, c], told[:, c] = self._slopes(targets[:, c], told[:, c], newest, first)
-        z = torch.clamp((targets - self.center[:, None]) / self.scale[:, None], -WILD, WILD)
-        return Prepared(z * told.amax(0), told, self._context(filled), last, span, heard)
+            level, level_seen = z.index_select(1, c), told.index_select(1, c)
+            newest, first = newest_seen(level_seen), first_seen(level_seen)
+            span.index_copy_(0, c, torch.clamp(newest[-1] - first, min=0.0))
+            slopes, slope_seen = self._slopes(level, level_seen, newest, first)
+            z.index_copy_(1, c, slopes)
+            told.index_copy_(1, c, slope_seen)
+        z.sub_(self.center[:, None]).div_(self.scale[:, None]).clamp_(-WILD, WILD).mul_(told.amax(0))
+        return Prepared(z, told, self._context(filled), last, span, heard)
 
     def unscale(self, z: Tensor) -> Tensor:
         """Inverse of the scaler for (M, B) values; a counter gives its slope a row."""
@@ -203,10 +208,13 @@ class Preparation(nn.Module):
         """(B, T, C) and bool → (T, C, B), 0 without a reading, and 1.0 or 0.0."""
         x, seen = torch.as_tensor(values), torch.as_tensor(mask)
         B, T, C = x.shape
-        # As matrices, because only those are transposed fast; as bytes, because truth values are converted one by one.
-        x = x.reshape(B, T * C).t().contiguous().view(T, C, B)
-        told = seen.view(torch.uint8).reshape(B, T * C).t().contiguous().view(T, C, B).to(x.dtype)
-        return torch.nan_to_num(x).mul_(told), told
+        # What was not read becomes NaN: bits that are all one are. As bytes, because truth values are converted one by one.
+        void = seen.view(torch.uint8).to(torch.int32).sub_(1)
+        void = torch.bitwise_or(void, x.view(torch.int32), out=void).view(x.dtype)
+        # As a matrix, because only those are transposed fast.
+        x = void.reshape(B, T * C).t().contiguous().view(T, C, B)
+        told = truth(torch.eq, x, x)
+        return x.nan_to_num_(), told
 
     def _slopes(self, level: Tensor, seen: Tensor, newest: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Slope a row of filled (T, counters, B) levels over the last quarter window, filled, and where it is told."""
@@ -216,7 +224,8 @@ class Preparation(nn.Module):
         elapsed, risen = (x - torch.cat((x[:1].expand(H, -1, -1), x[:-H])) for x in (newest, level))
         slope = risen / torch.clamp(elapsed, min=1.0)
         low, high = self.slope_limit[:, :1], self.slope_limit[:, 1:]
-        told = seen * ((elapsed >= min(H // 4 + 1, H)) & (slope >= low) & (slope <= high))
+        told = truth(torch.ge, elapsed, min(H // 4 + 1, H)).mul_(truth(torch.ge, slope, low))
+        told = told.mul_(truth(torch.le, slope, high)).mul_(seen)
         nearest = torch.maximum(newest_seen(told), first_seen(told)).clamp(max=T - 1)
         return torch.gather(slope * told, 0, nearest.long()), told
 
@@ -227,7 +236,7 @@ class Preparation(nn.Module):
         although 400 mL/h occur.
         """
         low, wide = self.knots[:, :-1].t(), self.knots.diff(dim=1).clamp(min=1e-9).t()
-        steps = torch.clamp((x - low[:, None, :, None]) / wide[:, None, :, None], 0.0, 1.0)
+        steps = (x - low[:, None, :, None]).div_(wide[:, None, :, None]).clamp_(0.0, 1.0)
         return steps.sum(0) * (4.0 / (KNOTS - 1))
 
     def _context(self, filled: Tensor) -> Tensor:
@@ -242,19 +251,23 @@ class Preparation(nn.Module):
             parts.append(told.view(-1, B))
         if self.states:
             values = torch.split(self.category, self.categories)
-            alike = [filled[:, i, None] == v[:, None] for i, v in zip(self.states, values, strict=True)]
-            hot = torch.cat(alike, 1).view(torch.uint8).to(filled.dtype)
+            alike = [truth(torch.eq, filled[:, i, None], v[:, None]) for i, v in zip(self.states, values, strict=True)]
+            hot = alike[0] if len(alike) == 1 else torch.cat(alike, 1)
             parts.append(hot.view(P, -1, len(self.category), B).mean(1).view(-1, B))
-        told = torch.cat(parts)
-        return torch.cat((told, told.new_zeros(self.context_width - len(told), B)))
+        parts.append(filled.new_zeros(self.context_width - sum(map(len, parts)), B))
+        return torch.cat(parts)
 
 
 def fill_both(x: Tensor, seen: Tensor) -> Tensor:
     """Forward fill, and backwards before the first reading; 0 without any. (T, ...), 1.0 or 0.0 → (T, ...)."""
-    first = first_seen(seen).clamp(max=len(x) - 1).long()[None]
-    filled = x * seen
-    filled[0] += torch.gather(filled, 0, first)[0] * (1.0 - seen[0])  # exact as well
-    return _carried(filled, seen)
+    return _filled_both(x * seen, seen)
+
+
+def _filled_both(x: Tensor, seen: Tensor) -> Tensor:
+    """The same in place, with 0 in every cell without a reading."""
+    first = first_seen(seen).clamp_(max=len(x) - 1).long()[None]
+    x[0].addcmul_(torch.gather(x, 0, first)[0], 1.0 - seen[0])  # exact as well
+    return _carried(x, seen)
 
 
 def _robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:
