@@ -103,20 +103,20 @@ class FaultQuery(nn.Module):
     only reconstructs ranks channels worse than chance (`models/LOG.md`).
     """
 
-    def __init__(self, features: int, width: int, heads: int) -> None:
+    def __init__(self, features: int, width: int, heads: int, blocks: int = 1) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} cannot be split into {heads} heads")
         self.heads = heads
         self.embed = nn.Linear(features, width)
-        self.between = GatedBlock(width, heads)
+        self.between = GatedBlock(width, heads) if blocks else nn.Identity()
         self.key = nn.Linear(width, width)
         self.query = nn.Parameter(torch.randn(heads, width // heads) * width**-0.5)
 
-    def forward(self, features: Tensor, absent: Tensor) -> Tensor:
-        """(features, N, B), (N, B) bool → (N, B): columns sum to 1, absent channels get 0 (unless all are)."""
+    def forward(self, features: Tensor, present: Tensor) -> Tensor:
+        """(features, N, B), (N, B) 1.0 or 0.0 → (N, B): columns sum to 1, absent channels get 0 (unless all are)."""
         x = self.between(torch.relu(linear(self.embed, features.transpose(0, 1))))  # (N, d, B)
-        counted = ~absent | absent.all(0)
+        counted = present + (1.0 - present.amax(0))
         score = torch.clamp(self._asked(x), -SCORE_LIMIT, SCORE_LIMIT)
         grown = torch.exp(score) * counted[:, None]  # (N, h, B)
         return (grown / grown.sum(0).clamp(min=1e-20)).mean(1)

@@ -61,7 +61,7 @@ class Statistics(nn.Module):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Two (T, M, B) residuals, their mask, and the (P, M, B) standardized level and liveliness with where told.
 
-        Returns (F, M, B) log statistics and (F, M, B) bool: which of them the readings allowed.
+        Returns (F, M, B) log statistics and (F, M, B) 1.0 where the readings allowed them, else 0.0.
         """
         n = _over_time(self.weights, mask).clamp(min=1e-6)
         parts = []
@@ -77,9 +77,8 @@ class Statistics(nn.Module):
         mean_lively = _over_time(self.patch_weights[1:], lively * lively_told) / ln.clamp(min=1e-6)
         parts += [mean_lively.clamp(min=0.0), (-mean_lively).clamp(min=0.0)]
         parts.append((mean_level[0] - mean_level[2]).abs()[None])
-        present = mask.amax(0, keepdim=True) > 0
-        told = present.expand(len(STATISTICS), -1, -1).clone()
-        told[13:17] &= ln.amax(0, keepdim=True) > 0
+        told = mask.amax(0).repeat(len(STATISTICS), 1, 1)
+        told[13:17].mul_(lively_told.amax(0))
         return torch.log(torch.cat(parts) + FLOOR), told
 
 
@@ -121,7 +120,7 @@ class ContextScale(nn.Module):
         usual, spread, tail = self(context)
         u = (logs - usual) / spread
         u = torch.addcmul(u.clamp(max=0.0), u.clamp(min=0.0), torch.exp(-tail))
-        return u * told.to(u.dtype)
+        return u * told
 
 
 def soften(u: Tensor) -> Tensor:
@@ -151,17 +150,22 @@ class Evidence(nn.Module):
         self.own_power = nn.Parameter(torch.zeros(targets, F))
         self.bias = nn.Parameter(torch.tensor(-4.0))
         self.own_bias = nn.Parameter(torch.zeros(targets))
-        self.query = FaultQuery(F, config.query_width, config.query_heads)
+        self.query = FaultQuery(F, config.query_width, config.query_heads, config.query_blocks)
         self.sharpness = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, u: Tensor, present: Tensor) -> Judgement:
-        """(F, M, B) softened calibrated statistics, (M, B) bool → `Judgement`."""
+        """(F, M, B) softened calibrated statistics, (M, B) 1.0 where the target is present, else 0.0 → `Judgement`."""
         power = (self.power + self.own_power).t()  # (F, M)
         strength = (u * power[..., None]).sum(0) + (self.bias + self.own_bias)[:, None]
-        attention = self.query(u * 0.3, ~present)
+        attention = self.query(u * 0.3, present)
         many = present.sum(0).clamp(min=1)
         logit = strength + self.sharpness * torch.log(attention * many + 1e-4)
-        return Judgement(logit.masked_fill(~present, -30.0), attention, strength.masked_fill(~present, -30.0))
+        return Judgement(_if_present(logit, present), attention, _if_present(strength, present))
+
+
+def _if_present(evidence: Tensor, present: Tensor) -> Tensor:
+    """(M, B) evidence, and as good as none (-30) of an absent target."""
+    return (evidence + 30.0) * present - 30.0
 
 
 def shares(judgement: Judgement) -> tuple[Tensor, Tensor, Tensor]:

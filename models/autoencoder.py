@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.attention import GatedBlock
-from models.columns import linear, product, through
+from models.columns import linear, product, through, truth
 from models.preparation import squash
 
 
@@ -22,6 +22,8 @@ class ModelConfig:
 
     patches: int = 8
     width: int = 32
+    tokens: int = 0
+    """Time tokens of the autoencoder's attention; 0: as many as patches."""
     heads: int = 4
     time_blocks: int = 2
     latent: int = 16
@@ -31,6 +33,8 @@ class ModelConfig:
     scale_hidden: int = 32
     query_width: int = 16
     query_heads: int = 4
+    query_blocks: int = 1
+    """Attention blocks between the channels' tokens before the fault query looks over them."""
     max_components: int = 64
     variance_kept: float = 0.9
 
@@ -43,7 +47,9 @@ class TemporalAttentionAutoencoder(nn.Module):
 
     def __init__(self, config: ModelConfig, rows: int, targets: int, context: int) -> None:
         super().__init__()
-        P, d, c = config.patches, config.width, config.channel_width
+        P, d, c = config.tokens or config.patches, config.width, config.channel_width
+        if rows % P:
+            raise ValueError(f"{rows} rows cannot be cut into {P} time tokens")
         self.P, self.L, self.M = P, rows // P, targets
         self.embed = nn.Linear(2 * self.L * targets, d)
         self.position = nn.Parameter(torch.randn(P, d) * 0.02)
@@ -70,7 +76,7 @@ class TemporalAttentionAutoencoder(nn.Module):
         return y.transpose(0, 1)
 
     def _tokens(self, z: Tensor, mask: Tensor) -> Tensor:
-        """(T, M, B) deviations and mask → (P, d, B), the embedding of each time patch."""
+        """(T, M, B) deviations and mask → (P, d, B), the embedding of each time token."""
         P, width = self.P, self.L * self.M
         weight = self.embed.weight.view(-1, width, 2)  # readings and mask alternate in it
         x = (self.position + self.embed.bias)[..., None]
@@ -160,4 +166,4 @@ def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor,
     off = torch.addcmul(masked, level[:, None], mp, value=-1)
     variance = (off * off).sum(1) / some
     lively = 0.5 * torch.log(variance + 1e-5)
-    return level, (n > 0).to(z.dtype), lively, (n >= 3).to(z.dtype)
+    return level, truth(torch.gt, n, 0.0), lively, truth(torch.ge, n, 3.0)

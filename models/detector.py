@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.attribution import ContextScale, Evidence, Judgement, Statistics, shares, soften
+from models.attribution import ContextScale, Evidence, Judgement, Statistics, soften
 from models.autoencoder import (
     Expectation,
     LinearSubspace,
@@ -21,15 +21,14 @@ from models.autoencoder import (
     patch_levels,
 )  # fmt: skip
 from models.calibration import Threshold
-from models.explaining import expected_band, joined, padded, patch_attention, strayed
+from models.explaining import expected_band, joined, padded, patch_attention
+from models.planes import Planes
 from models.preparation import ChannelSpec, Preparation, Prepared
 from models.scoring import Explanation, ModelIdentity, Score
 
 CHUNK, SMALL_CHUNK = 256, 32
 """Windows a pass of the network; always exactly so many, padded when fewer are at hand. The small one is for what a
 quiet poll brings, and taken only where products of both widths round alike (`AttentionScorer.__init__`)."""
-CERTAIN = 1.0
-"""A level this many spreads off the expected one has a direction."""
 
 
 class Ground(NamedTuple):
@@ -99,7 +98,8 @@ class Detector(nn.Module):
         )  # fmt: skip
 
     def calibrated(self, ground: Ground) -> tuple[Tensor, Tensor]:
-        """(F, M, B) statistics in spreads from what is usual in the context, 0 where not told; and (M, B) present."""
+        """(F, M, B) statistics in spreads from what is usual in the context, 0 where not told; and (M, B) 1.0 where
+        the target had a reading, else 0.0."""
         logs, told = self.log_statistics(ground)
         return self.scale.standardize(logs, told, ground.prepared.context), told[0]
 
@@ -115,7 +115,7 @@ def combine(u: Tensor, present: Tensor, judgement: Judgement) -> Statistic:
     """Mean over channels for broad faults, the top channel for narrow ones, the evidence for both."""
     energy = torch.exp(torch.clamp(0.5 * (u[1] + u[6]), -3.0, 6.0)) * present  # both residuals, mid horizon
     fleet = energy.sum(0) / present.sum(0).clamp(min=1)
-    channel = torch.where(present, u.amax(0), -3.0).amax(0)
+    channel = ((u.amax(0) + 3.0) * present).amax(0) - 3.0  # an absent one says nothing: as -3
     evidence = torch.logsumexp(judgement.logit, 0)
     return Statistic(torch.log(fleet + 1e-3), channel, evidence)
 
@@ -135,7 +135,7 @@ class AttentionScorer:
         self.threshold = threshold
         self._identity = identity
         self._small = SMALL_CHUNK if self._rounds_alike() else CHUNK
-        self._recent = torch.exp(-torch.arange(detector.rows - 1, -1, -1) * 4 / detector.rows).to(self.device)
+        self._planes = Planes(detector, self.device)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -249,21 +249,8 @@ class AttentionScorer:
     ) -> Score:
         v, m, n = self._padded(values, mask)
         ground, judgement, statistic = self.detector(self._prepare(v, m), self._of_targets(bias, len(v)))
-        planes = (*shares(judgement), *self._in_units(ground), *strayed(ground, self._recent))
-        told = torch.stack(planes)[..., :n].cpu().numpy()  # (10, M, n)
-        full = np.zeros((len(planes), len(self.detector.channels), n), np.float32)
-        full[[3, 4, 5, 7, 8]] = np.nan
-        full[:, self.detector.preparation.targets] = told
-        share, attention, residual, observed, expected, spread, direction, deviation, liveliness, off_rows = (
-            np.ascontiguousarray(part.T) for part in full
-        )
-        return Score(
-            anomaly=self.threshold.anomaly(torch.stack(statistic, 1)[:n].cpu().numpy()),
-            share=share, attention=attention, residual=residual, observed=observed, expected=expected,
-            direction=direction.astype(np.int8),
-            imputed=np.ascontiguousarray(ground.prepared.heard[:, :n].cpu().numpy().T == 0),
-            spread=spread, deviation=deviation, liveliness=liveliness, off_rows=off_rows.astype(np.int16),
-        )  # fmt: skip
+        anomaly = self.threshold.anomaly(torch.stack(statistic, 1)[:n].cpu().numpy())
+        return self._planes.score(ground, judgement, anomaly, n)
 
     def _of_targets(self, bias: NDArray[np.float32] | None, size: int) -> Tensor | None:
         """(n, C) → (M, size), padded; a counter, whose level means nothing, has none."""
@@ -274,36 +261,6 @@ class AttentionScorer:
         padded[:, : len(bias)] = bias[:, prep.targets].T
         padded[prep.counters] = 0
         return torch.from_numpy(padded).to(self.device)
-
-    def _in_units(self, ground: Ground) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(M, B) observed, expected with its spread, and direction.
-
-        A counter is told where it stands and where it should; its spread would be of a slope and is not told.
-        """
-        prep, prepared = self.detector.preparation, ground.prepared
-        P, recent = self.detector.config.patches, self._recent[:, None, None]
-        weight = prepared.mask * recent
-        by_patch = weight.view(P, -1, *weight.shape[1:]).sum(1)
-        n = by_patch.sum(0)
-        some = n.clamp(min=1e-9)
-        observed = prep.unscale((prepared.z * weight).sum(0) / some)
-        expected = prep.unscale((ground.expected * by_patch).sum(0) / some)
-        spread = (torch.exp(ground.level_spread) * by_patch).sum(0) / some * prep.scale[:, None]
-        patch_weight = ground.level_told * recent.view(P, -1).sum(1)[:, None, None]
-        off = (ground.level * patch_weight).sum(0) / patch_weight.sum(0).clamp(min=1e-9)
-        if prep.counters:
-            c = prep.counter_index
-            slope_off, last = (observed - expected)[c], prepared.last[c]
-            observed[c], expected[c] = last, last - slope_off * prepared.span[c]
-            spread[c] = torch.nan
-        direction = torch.where(off.abs() >= CERTAIN, torch.sign(off), 0.0)
-        absent = n <= 0
-        return (
-            observed.masked_fill(absent, torch.nan),
-            expected.masked_fill(absent, torch.nan),
-            spread.masked_fill(absent, torch.nan),
-            direction.masked_fill(absent, 0.0),
-        )
 
 
 def _check(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""What a detector shows to people: expected bands, attention over time and channels, and how channels stray.
+"""What a detector shows to people: expected bands, and attention over time and channels.
 
 Knows the networks of `models.detector`, arrays and units; draws nothing. Letters: B windows, T rows, C channels,
 M targets, P time patches of L rows.
@@ -21,53 +21,9 @@ if TYPE_CHECKING:
 
 WIDE = 2.0
 """Half the width of the expected band, in spreads of a single reading: some 19 of 20 healthy readings lie within."""
-OFF = 2.0
-"""A time patch is off when its level or its liveliness is so many spreads from the expected one ..."""
-OF_LARGEST = 0.25
-"""... and so much of the window's largest deviation: what a unit is off all its life is not where a fault began."""
 
 Floats = NDArray[np.float32]
 Parts = tuple[Floats, Floats, Floats, Floats]
-
-
-def strayed(ground: "Ground", recent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How every target strays from what its context lets expect, from the newest to the oldest patch.
-
-    `recent` (T,) are the weights of the rows. Returns, each (M, B): the level's and the liveliness's deviation in
-    spreads (NaN where not told), and for how many rows up to the window's end the target has been off.
-    """
-    rows_a_patch = len(recent) // len(ground.level)
-    weight = recent.view(-1, rows_a_patch).sum(1)[:, None, None]
-    return (
-        _mean(ground.level, ground.level_told * weight),
-        _mean(ground.lively, ground.lively_told * weight),
-        off_patches(ground) * rows_a_patch,
-    )
-
-
-def _mean(x: Tensor, weight: Tensor) -> Tensor:
-    n = weight.sum(0)
-    return ((x * weight).sum(0) / n.clamp(min=1e-9)).masked_fill(n <= 0, torch.nan)
-
-
-def off_patches(ground: "Ground") -> Tensor:
-    """(M, B) patches from the oldest of the newest unbroken run of patches that are off to the window's end.
-
-    Patches without a reading break no run, nor does a single calm one: noise must not make a drift look younger.
-    """
-    P = len(ground.level)
-    told = ground.level_told > 0
-    lively = torch.where(ground.lively_told > 0, ground.lively.abs(), 0.0)
-    size = torch.where(told, torch.maximum(ground.level.abs(), lively), 0.0)
-    off = size >= torch.clamp(OF_LARGEST * size.amax(0), min=OFF)
-    since = torch.zeros_like(ground.level[0])
-    calm = torch.zeros_like(since)
-    for p in range(P - 1, -1, -1):
-        calm = torch.where(off[p], 0.0, calm + told[p])
-        ended = calm >= 2
-        since = torch.where(off[p] & ~ended, float(P - p), since)
-        calm = torch.where(ended, torch.inf, calm)
-    return since
 
 
 def expected_band(

@@ -64,7 +64,7 @@ def _learn_usual(
 ) -> float:  # fmt: skip
     """What each statistic usually is: first over all contexts, then how each context differs."""
     scale = detector.scale
-    hidden = torch.where(normal.told, normal.logs, torch.nan)
+    hidden = torch.where(normal.told > 0, normal.logs, torch.nan)
     sample = hidden[..., :: max(1, hidden.shape[-1] // 10_000)]
     usual = torch.nanmedian(sample, -1, keepdim=True).values
     spread = torch.nanquantile((sample - usual).abs(), 0.68, dim=-1, keepdim=True)
@@ -76,7 +76,7 @@ def _learn_usual(
     for done, count in rounds(steps):
         for i in drawn(rng, n, (count, batch), compute.device):
             logs, told, context = (x.index_select(-1, i) for x in (normal.logs, normal.told, normal.context))
-            descent.step(_usual_loss(scale, logs, told.float(), context))
+            descent.step(_usual_loss(scale, logs, told, context))
         progress(Progress("usual", done + count, steps, descent.smoothed()))
     return descent.smoothed()
 
@@ -185,7 +185,7 @@ def _query_loss(detector: Detector, u: Tensor, present: Tensor, label: Tensor, w
     logit = detector.evidence(u, present).logit
     bce = nn.functional.binary_cross_entropy_with_logits
     by_channel = (bce(logit, label, reduction="none") * weight).sum() / label.shape[-1]
-    known = (weight > 0).logical_or(~present).all(0) | (label.amax(0) > 0)
+    known = (weight > 0).logical_or(present == 0).all(0) | (label.amax(0) > 0)
     by_window = (bce(torch.logsumexp(logit, 0), label.amax(0), reduction="none") * known).mean()
     return by_channel + by_window
 

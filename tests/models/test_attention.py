@@ -47,9 +47,9 @@ def test_attention_does_not_care_for_the_order_of_tokens() -> None:
 
 def test_the_query_gives_absent_channels_nothing_and_sums_to_one() -> None:
     query, features = FaultQuery(6, 8, 2), torch.randn(6, 5, 4)
-    absent = torch.zeros(5, 4, dtype=torch.bool)
-    absent[2, 0] = absent[:4, 1] = absent[:, 2] = True
-    weights = query(features, absent).detach()
+    present = torch.ones(5, 4)
+    present[2, 0] = present[:4, 1] = present[:, 2] = 0
+    weights = query(features, present).detach()
     torch.testing.assert_close(weights.sum(0), torch.ones(4))
     assert weights[2, 0] == 0
     assert weights[4, 1] == pytest.approx(1.0)
