@@ -67,8 +67,8 @@ class Statistics(nn.Module):
         parts = []
         for r in residuals:
             r = r * mask
-            rms = torch.sqrt(_over_time(self.weights, r * r) / n)
-            bias = (_over_time(self.weights[1:], r) / n[1:]).abs()
+            bias = (_over_time(self.weights[1:], r) / n[1:]).abs_()
+            rms = (_over_time(self.weights, r.square_()) / n).sqrt_()
             parts += [rms, bias]
         pn = _over_time(self.patch_weights, level_told).clamp(min=1e-6)
         mean_level = _over_time(self.patch_weights, level * level_told) / pn
@@ -79,7 +79,7 @@ class Statistics(nn.Module):
         parts.append((mean_level[0] - mean_level[2]).abs()[None])
         told = mask.amax(0).repeat(len(STATISTICS), 1, 1)
         told[13:17].mul_(lively_told.amax(0))
-        return torch.log(torch.cat(parts) + FLOOR), told
+        return torch.cat(parts).add_(FLOOR).log_(), told
 
 
 class ContextScale(nn.Module):
@@ -118,15 +118,15 @@ class ContextScale(nn.Module):
         than one that stands still, and one that is steady now is not excused by how it starts up.
         """
         usual, spread, tail = self(context)
-        u = (logs - usual) / spread
-        u = torch.addcmul(u.clamp(max=0.0), u.clamp(min=0.0), torch.exp(-tail))
-        return u * told
+        u = (logs - usual).div_(spread)
+        over = u.clamp(min=0.0).mul_(tail.neg_().exp_())
+        return u.clamp_(max=0.0).add_(over).mul_(told)
 
 
 def soften(u: Tensor) -> Tensor:
     """Linear up to 6 spreads, then logarithmic; below -2 flat: a residual smaller than usual is no evidence."""
-    over = torch.clamp(u - 6.0, min=0.0)
-    return torch.clamp(u, -2.0, 6.0) + 2.0 * torch.log(over * 0.5 + 1.0)
+    over = (u * 0.5 - 3.0).clamp_(min=0.0).add_(1.0).log_()
+    return torch.clamp(u, -2.0, 6.0).add_(over, alpha=2.0)
 
 
 class Judgement(NamedTuple):

@@ -24,6 +24,8 @@ class ModelConfig:
     width: int = 32
     tokens: int = 0
     """Time tokens of the autoencoder's attention; 0: as many as patches."""
+    row_masks: int = 1
+    """1: a time token is told which of its rows were read of each channel; 0: how many."""
     heads: int = 4
     time_blocks: int = 2
     latent: int = 16
@@ -37,6 +39,8 @@ class ModelConfig:
     """Attention blocks between the channels' tokens before the fault query looks over them."""
     max_components: int = 64
     variance_kept: float = 0.9
+    squash_span: float = 0.0
+    """See `models.preparation.squash`."""
 
 
 class TemporalAttentionAutoencoder(nn.Module):
@@ -51,7 +55,8 @@ class TemporalAttentionAutoencoder(nn.Module):
         if rows % P:
             raise ValueError(f"{rows} rows cannot be cut into {P} time tokens")
         self.P, self.L, self.M = P, rows // P, targets
-        self.embed = nn.Linear(2 * self.L * targets, d)
+        self.row_masks = bool(config.row_masks)
+        self.embed = nn.Linear((2 * self.L if self.row_masks else self.L + 1) * targets, d)
         self.position = nn.Parameter(torch.randn(P, d) * 0.02)
         self.over_time = nn.Sequential(*(GatedBlock(d, config.heads) for _ in range(config.time_blocks)))
         self.bottleneck = nn.Linear(P * d, config.latent)
@@ -78,10 +83,14 @@ class TemporalAttentionAutoencoder(nn.Module):
     def _tokens(self, z: Tensor, mask: Tensor) -> Tensor:
         """(T, M, B) deviations and mask → (P, d, B), the embedding of each time token."""
         P, width = self.P, self.L * self.M
-        weight = self.embed.weight.view(-1, width, 2)  # readings and mask alternate in it
+        if self.row_masks:
+            of_readings, of_mask = self.embed.weight.view(-1, width, 2).unbind(2)  # they alternate in it
+        else:
+            of_readings, of_mask = self.embed.weight.split((width, self.M), 1)
+            mask = mask.reshape(P, self.L, *mask.shape[1:]).mean(1)
         x = (self.position + self.embed.bias)[..., None]
-        for part, w in ((z, weight[..., 0] * 0.5), (mask, weight[..., 1].contiguous())):
-            x = torch.baddbmm(x, w.expand(P, -1, -1), part.reshape(P, width, -1))
+        for part, w in ((z, of_readings * 0.5), (mask, of_mask.contiguous())):
+            x = torch.baddbmm(x, w.expand(P, -1, -1), part.reshape(P, w.shape[1], -1))
         return x
 
 
@@ -113,7 +122,7 @@ class LinearSubspace(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """(T, M, B) → what its projection leaves (T, M, B)."""
         x = z.flatten(0, 1) - self.mean[:, None]
-        return (x - product(self.basis, product(self.basis.t(), x))).view(z.shape)
+        return x.sub_(product(self.basis, product(self.basis.t(), x))).view(z.shape)
 
 
 class Expectation(nn.Module):
@@ -129,7 +138,7 @@ class Expectation(nn.Module):
 
     def __init__(self, config: ModelConfig, targets: int, context: int) -> None:
         super().__init__()
-        self.P, self.M = config.patches, targets
+        self.P, self.M, self.squash_span = config.patches, targets, config.squash_span
         self.register_buffer("restless", torch.zeros(targets))
         wide = 4 * config.patches * targets
         h = config.context_hidden
@@ -147,9 +156,9 @@ class Expectation(nn.Module):
 
     def deviation(self, z: Tensor, level: Tensor, spread: Tensor, lively: Tensor) -> Tensor:
         """(T, M, B) off the expected level, in spreads of a single row, squashed; the others (P, M, B)."""
-        precision = torch.rsqrt(torch.exp(2 * spread) + self.restless[:, None] * torch.exp(2 * lively))
-        off = (z.view(self.P, -1, *z.shape[1:]) - level[:, None]) * precision[:, None]
-        return squash(off.view(z.shape))
+        variance = torch.addcmul(torch.exp(2 * spread), self.restless[:, None], torch.exp(2 * lively))
+        off = (z.view(self.P, -1, *z.shape[1:]) - level[:, None]).mul_(variance.rsqrt_()[:, None])
+        return squash(off.view(z.shape), self.squash_span)
 
 
 def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -161,9 +170,8 @@ def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor,
     zp, mp = z.reshape(patches, -1, M, B), mask.reshape(patches, -1, M, B)
     n = mp.sum(1)
     some = n.clamp(min=1.0)
-    masked = zp * mp
-    level = masked.sum(1) / some
-    off = torch.addcmul(masked, level[:, None], mp, value=-1)
-    variance = (off * off).sum(1) / some
-    lively = 0.5 * torch.log(variance + 1e-5)
+    off = zp * mp
+    level = off.sum(1).div_(some)
+    off.addcmul_(level[:, None], mp, value=-1).square_()
+    lively = off.sum(1).div_(some).add_(1e-5).log_().mul_(0.5)
     return level, truth(torch.gt, n, 0.0), lively, truth(torch.ge, n, 3.0)
