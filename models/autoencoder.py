@@ -39,6 +39,8 @@ class ModelConfig:
     """Attention blocks between the channels' tokens before the fault query looks over them."""
     max_components: int = 64
     variance_kept: float = 0.9
+    knots: int = 17
+    """Quantiles of a setting that its rank is read from."""
     squash_span: float = 0.0
     """See `models.preparation.squash`."""
 

@@ -25,7 +25,9 @@ SQUASH = 5.0
 WILD = 1000.0
 """Readings further out than so many scales are all the same."""
 KNOTS = 17
-"""Quantiles of a setting that its rank is read from."""
+"""Quantiles of a setting that its rank is read from, where nothing else is asked for."""
+BLOCK = 8
+"""Rows that gaps are filled in side by side."""
 ALIGNED = 16
 """The context is filled up to a multiple of this: products of matrices of odd widths round by where a row stands."""
 MAX_CATEGORIES = 16
@@ -91,17 +93,29 @@ def fill_forward(x: Tensor, seen: Tensor) -> Tensor:
 
 
 def _carried(filled: Tensor, seen: Tensor) -> Tensor:
-    """The same in place, with a first row that begins it and 0 in every later cell without a reading."""
-    rows, gaps = filled.unbind(0), (1.0 - seen).unbind(0)
-    for t in range(1, len(rows)):
-        rows[t].addcmul_(gaps[t], rows[t - 1])  # exact, for one of the two terms is 0
+    """The same in place, with a first row that begins it and 0 in every later cell without a reading.
+
+    Blocks of rows are filled side by side, then each from the end of the one before: a third of the steps. Every sum is
+    exact, for one of its two terms is 0.
+    """
+    T, L = len(filled), BLOCK if len(filled) % BLOCK == 0 else len(filled)
+    x, gaps = (y.view(T // L, L, *y.shape[1:]) for y in (filled, 1.0 - seen))
+    rows, empty = x.unbind(1), gaps.unbind(1)
+    for t in range(1, L):
+        rows[t].addcmul_(empty[t], rows[t - 1])
+        empty[t].mul_(empty[t - 1])  # from here on: nothing was read since the block began
+    ends, unread = rows[-1].unbind(0), empty[-1].unbind(0)
+    for b in range(1, T // L):
+        ends[b].addcmul_(unread[b], ends[b - 1])
+    x[1:, :-1].addcmul_(gaps[1:, :-1], x[:-1, -1:])
     return filled
 
 
 def newest_seen(seen: Tensor) -> Tensor:
-    """(T, ...) 1.0 or 0.0 → (T, ...) the row of the newest reading up to each row as a number, -1 without any."""
-    rows = torch.arange(1, len(seen) + 1, device=seen.device, dtype=seen.dtype)
-    return torch.cummax(seen * rows.view(-1, *[1] * (seen.ndim - 1)), 0).values - 1.0
+    """(T, ...) 1.0 or 0.0 → (T, ...) the row of the newest reading up to each row as a number; before the first reading
+    its own row, 0 without any."""
+    number = torch.arange(len(seen), device=seen.device, dtype=seen.dtype).view(-1, *[1] * (seen.ndim - 1))
+    return _filled_both(seen * number, seen)
 
 
 def first_seen(seen: Tensor) -> Tensor:
@@ -125,7 +139,7 @@ class Preparation(nn.Module):
     counter_index: Tensor
     setting_index: Tensor
 
-    def __init__(self, channels: Sequence[ChannelSpec], rows: int, patches: int) -> None:
+    def __init__(self, channels: Sequence[ChannelSpec], rows: int, patches: int, knots: int = KNOTS) -> None:
         super().__init__()
         if rows % patches:
             raise ValueError(f"{rows} rows cannot be cut into {patches} patches")
@@ -149,7 +163,7 @@ class Preparation(nn.Module):
         )  # lowest and highest slope believed
         self.register_buffer("context_center", torch.zeros(S))
         self.register_buffer("context_scale", torch.ones(S))
-        self.register_buffer("knots", torch.linspace(0, 1, KNOTS).repeat(S, 1))
+        self.register_buffer("knots", torch.linspace(0, 1, knots).repeat(S, 1))
         values = [channels[i].low + k for i in self.states for k in range(channels[i].categories)]
         self.register_buffer("category", torch.tensor(values), persistent=False)
         for name, index in (("target", self.targets), ("counter", self.counters), ("setting", self.settings)):
@@ -168,13 +182,12 @@ class Preparation(nn.Module):
             targets, target_seen = x[:, self.targets], seen[:, self.targets]
             if self.counters:
                 level, level_seen = targets[:, self.counters], target_seen[:, self.counters]
-                newest, first = newest_seen(level_seen), first_seen(level_seen)
-                level = fill_both(level, level_seen)
+                newest, level = newest_seen(level_seen), fill_both(level, level_seen)
                 self.slope_limit.copy_(torch.tensor([[-torch.inf, torch.inf]] * len(self.counters)))
-                slopes, slope_seen = self._slopes(level, level_seen, newest, first)
+                slopes, slope_seen = self._slopes(level, level_seen, newest)
                 for j in range(len(self.counters)):
                     self.slope_limit[j] = _believable(slopes[:, j][slope_seen[:, j] > 0])
-                slopes, slope_seen = self._slopes(level, level_seen, newest, first)
+                slopes, slope_seen = self._slopes(level, level_seen, newest)
                 targets[:, self.counters], target_seen[:, self.counters] = slopes, slope_seen
             for m, floor in enumerate(self.floors):
                 self.center[m], self.scale[m] = _robust(targets[:, m][target_seen[:, m] > 0], floor)
@@ -183,7 +196,7 @@ class Preparation(nn.Module):
                 self.context_center[s], self.context_scale[s] = _robust(told, 1e-6)
                 if len(told):
                     self.knots[s] = torch.quantile(
-                        told[:: max(1, len(told) // 100_000)], torch.linspace(0, 1, KNOTS)
+                        told[:: max(1, len(told) // 100_000)], torch.linspace(0, 1, self.knots.shape[1])
                     )
 
     def forward(self, values: Tensor, mask: Tensor) -> Prepared:
@@ -197,9 +210,9 @@ class Preparation(nn.Module):
         if self.counters:
             c = self.counter_index
             level, level_seen = z.index_select(1, c), told.index_select(1, c)
-            newest, first = newest_seen(level_seen), first_seen(level_seen)
-            span.index_copy_(0, c, torch.clamp(newest[-1] - first, min=0.0))
-            slopes, slope_seen = self._slopes(level, level_seen, newest, first)
+            newest = newest_seen(level_seen)
+            span.index_copy_(0, c, newest[-1] - newest[0])
+            slopes, slope_seen = self._slopes(level, level_seen, newest)
             z.index_copy_(1, c, slopes)
             told.index_copy_(1, c, slope_seen)
         z.sub_(self.center[:, None]).div_(self.scale[:, None]).clamp_(-WILD, WILD).mul_(told.amax(0))
@@ -223,18 +236,16 @@ class Preparation(nn.Module):
         told = truth(torch.eq, x, x)
         return x.nan_to_num_(), told
 
-    def _slopes(self, level: Tensor, seen: Tensor, newest: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    def _slopes(self, level: Tensor, seen: Tensor, newest: Tensor) -> tuple[Tensor, Tensor]:
         """Slope a row of filled (T, counters, B) levels over the last quarter window, filled, and where it is told."""
-        H, T = self.slope_rows, level.shape[0]
-        newest = torch.maximum(newest, first)
+        H = self.slope_rows
         # Levels are filled backwards, so before a full quarter this is the slope since the first reading.
         elapsed, risen = (x - torch.cat((x[:1].expand(H, -1, -1), x[:-H])) for x in (newest, level))
-        slope = risen / torch.clamp(elapsed, min=1.0)
+        slope = risen.div_(torch.clamp(elapsed, min=1.0))
         low, high = self.slope_limit[:, :1], self.slope_limit[:, 1:]
         told = truth(torch.ge, elapsed, min(H // 4 + 1, H)).mul_(truth(torch.ge, slope, low))
         told = told.mul_(truth(torch.le, slope, high)).mul_(seen)
-        nearest = torch.maximum(newest_seen(told), first_seen(told)).clamp(max=T - 1)
-        return torch.gather(slope * told, 0, nearest.long()), told
+        return _filled_both(slope.mul_(told), told), told
 
     def _rank(self, x: Tensor) -> Tensor:
         """(P, S, B) settings → where they stand among those of the fleet, 0 to 4, linear between the knots.
@@ -244,7 +255,7 @@ class Preparation(nn.Module):
         """
         low, wide = self.knots[:, :-1].t(), self.knots.diff(dim=1).clamp(min=1e-9).t()
         steps = (x - low[:, None, :, None]).div_(wide[:, None, :, None]).clamp_(0.0, 1.0)
-        return steps.sum(0) * (4.0 / (KNOTS - 1))
+        return steps.sum(0) * (4.0 / len(steps))
 
     def _context(self, filled: Tensor) -> Tensor:
         """(T, C, B) → `Prepared.context`."""
