@@ -23,14 +23,15 @@ def scaled_dot_product(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]
     that is faster than as many small products of matrices as there are windows and heads.
     """
     N, w = q.shape[:2]
-    q = q * (1 / math.sqrt(w))
-    score = q[:, None, 0] * k[None, :, 0]  # (N, N, h, B)
+    asking, asked = (q * (1 / math.sqrt(w))).unsqueeze(1).unbind(2), k.unsqueeze(0).unbind(2)
+    score = asking[0] * asked[0]  # (N, N, h, B)
     for i in range(1, w):
-        score = score.addcmul_(q[:, None, i], k[None, :, i])
+        score = score.addcmul_(asking[i], asked[i])
     weights = torch.softmax(score, 1)
-    mixed = weights[:, 0, None] * v[0]
+    part, value = weights.unsqueeze(2).unbind(1), v.unbind(0)
+    mixed = part[0] * value[0]
     for n in range(1, N):
-        mixed = mixed.addcmul_(weights[:, n, None], v[n])
+        mixed = mixed.addcmul_(part[n], value[n])
     return mixed, weights
 
 
@@ -103,13 +104,14 @@ class FaultQuery(nn.Module):
     only reconstructs ranks channels worse than chance (`models/LOG.md`).
     """
 
-    def __init__(self, features: int, width: int, heads: int, blocks: int = 1) -> None:
+    def __init__(self, features: int, width: int, heads: int, blocks: int = 1, pools: int = 0) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} cannot be split into {heads} heads")
         self.heads = heads
         self.embed = nn.Linear(features, width)
         self.between = GatedBlock(width, heads) if blocks else None
+        self.around = nn.Linear(2 * width, width) if pools else None
         self.key = nn.Linear(width, width)
         self.query = nn.Parameter(torch.randn(heads, width // heads) * width**-0.5)
 
@@ -120,6 +122,10 @@ class FaultQuery(nn.Module):
         if self.between is not None:
             tokens = self.between(x.view(-1, N, B).transpose(0, 1).contiguous())  # (N, d, B)
             x = tokens.transpose(0, 1).reshape(-1, N * B)
+        if self.around is not None:
+            x = (x.view(-1, N, B) * present)
+            pooled = torch.cat((x.mean(1), x.amax(1)))
+            x = torch.relu(x + linear(self.around, pooled)[:, None]).view(-1, N * B)
         counted = present + (1.0 - present.amax(0))
         score = torch.clamp(self._asked(x), -SCORE_LIMIT, SCORE_LIMIT).view(-1, N, B)
         grown = torch.exp(score) * counted  # (h, N, B)

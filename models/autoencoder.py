@@ -37,6 +37,7 @@ class ModelConfig:
     query_heads: int = 4
     query_blocks: int = 1
     """Attention blocks between the channels' tokens before the fault query looks over them."""
+    query_pools: int = 0
     max_components: int = 64
     variance_kept: float = 0.9
     knots: int = 17
