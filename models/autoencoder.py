@@ -7,6 +7,7 @@ memory, and a product of matrices gives each window a column of its own.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -164,11 +165,21 @@ class Expectation(nn.Module):
         return squash(off.view(z.shape), self.squash_span)
 
 
-def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What a patch of (T, M, B) says: level, where it is told, liveliness (log standard deviation), where told.
+class Levels(NamedTuple):
+    """What the time patches of windows say, each (P, M, B); "told" is 1.0 or 0.0."""
 
-    Each (P, M, B); "told" is 1.0 or 0.0. Liveliness wants three readings in the patch.
-    """
+    level: Tensor
+    """Mean of the readings."""
+    told: Tensor
+    lively: Tensor
+    """Log standard deviation of the readings; wants three of them to be told."""
+    lively_told: Tensor
+    count: Tensor
+    """Readings."""
+
+
+def patch_levels(z: Tensor, mask: Tensor, patches: int) -> Levels:
+    """Levels of (T, M, B) readings."""
     _, M, B = z.shape
     zp, mp = z.reshape(patches, -1, M, B), mask.reshape(patches, -1, M, B)
     n = mp.sum(1)
@@ -177,4 +188,4 @@ def patch_levels(z: Tensor, mask: Tensor, patches: int) -> tuple[Tensor, Tensor,
     level = off.sum(1).div_(some)
     off.addcmul_(level[:, None], mp, value=-1).square_()
     lively = off.sum(1).div_(some).add_(1e-5).log_().mul_(0.5)
-    return level, truth(torch.gt, n, 0.0), lively, truth(torch.ge, n, 3.0)
+    return Levels(level, truth(torch.gt, n, 0.0), lively, truth(torch.ge, n, 3.0), n)

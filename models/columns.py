@@ -4,6 +4,7 @@ Windows as the last axis give every step one long run of memory and every window
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -45,13 +46,13 @@ def product(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _onednn_serves(x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_grad_enabled()
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled() and _onednn_is_there()
+
+
+@cache
+def _onednn_is_there() -> bool:
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def truth(compare: Callable[..., Any], x: Tensor, y: Tensor | float) -> Tensor:

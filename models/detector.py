@@ -48,6 +48,10 @@ class Ground(NamedTuple):
     """(P, M, B) log spread of the expected level, scaled units."""
     lively: Tensor
     lively_told: Tensor
+    observed: Tensor
+    """(P, M, B) level, scaled units."""
+    count: Tensor
+    """(P, M, B) readings that it is the mean of."""
 
 
 class Statistic(NamedTuple):
@@ -79,15 +83,15 @@ class Detector(nn.Module):
     def ground(self, prepared: Prepared, bias: Tensor | None = None) -> Ground:
         """Residuals of a prepared batch; `bias` (M, B) in spreads is what these very devices always differ by."""
         mask, context = prepared.mask, prepared.context
-        level, told, lively, lively_told = patch_levels(prepared.z, mask, self.config.patches)
+        seen = patch_levels(prepared.z, mask, self.config.patches)
         mean, spread, lively_mean, lively_spread = self.expectation(context)
         if bias is not None:
             mean = mean + bias * torch.exp(spread)
         off = self.expectation.deviation(prepared.z, mean, spread, lively_mean)
         return Ground(
             prepared, self.subspace(off), off - self.autoencoder(off, mask, context),
-            (level - mean) * torch.exp(-spread), told, mean, spread,
-            (lively - lively_mean) * torch.exp(-lively_spread), lively_told,
+            (seen.level - mean) * torch.exp(-spread), seen.told, mean, spread,
+            (seen.lively - lively_mean) * torch.exp(-lively_spread), seen.lively_told, seen.level, seen.count,
         )  # fmt: skip
 
     def log_statistics(self, ground: Ground) -> tuple[Tensor, Tensor]:
@@ -249,7 +253,7 @@ class AttentionScorer:
     ) -> Score:
         v, m, n = self._padded(values, mask)
         ground, judgement, statistic = self.detector(self._prepare(v, m), self._of_targets(bias, len(v)))
-        anomaly = self.threshold.anomaly(torch.stack(statistic, 1)[:n].cpu().numpy())
+        anomaly = self.threshold.anomaly(torch.stack(statistic)[:, :n].cpu().numpy().T)
         return self._planes.score(ground, judgement, anomaly, n)
 
     def _of_targets(self, bias: NDArray[np.float32] | None, size: int) -> Tensor | None:

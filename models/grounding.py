@@ -42,10 +42,10 @@ def prepare_all(
 
 def expectation_loss(detector: Detector, p: Prepared) -> Tensor:
     """Likelihood of levels and liveliness given the context."""
-    level, told, lively, lively_told = patch_levels(p.z, p.mask, detector.config.patches)
+    seen = patch_levels(p.z, p.mask, detector.config.patches)
     mean, spread, lively_mean, lively_spread = detector.expectation(p.context)
-    return _likelihood(level, mean, spread, told) + _likelihood(
-        lively, lively_mean, lively_spread, lively_told
+    return _likelihood(seen.level, mean, spread, seen.told) + _likelihood(
+        seen.lively, lively_mean, lively_spread, seen.lively_told
     )
 
 
@@ -93,7 +93,7 @@ def learn_normal(
         split.evidence, detector.rows, compute.part_of(config.windows // 10), config.min_rows, rng
     )
     check = prepare_all(detector, *held_back, device)
-    lively_told = patch_levels(learn.z, learn.mask, detector.config.patches)[3]
+    lively_told = patch_levels(learn.z, learn.mask, detector.config.patches).lively_told
     detector.expectation.restless.copy_((lively_told.mean((0, 2)) > 0.2).float())
     compute.agree(detector.expectation)
     fit = _Fit(config, rng, progress, config.expectation_steps + config.steps, compute)

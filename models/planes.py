@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.attribution import Judgement, shares
+from models.attribution import Judgement, recency, shares
 from models.columns import truth
 from models.scoring import Score
 
@@ -36,8 +36,7 @@ class Planes:
 
     def __init__(self, detector: "Detector", device: torch.device) -> None:
         self._detector = detector
-        self._recent = _recency(detector.rows).to(device)[:, None, None]
-        self._patch_recent = self._recent.view(detector.config.patches, -1).sum(1)[:, None, None]
+        self._recent = recency(detector.config.patches)[1].to(device)[:, None, None]
         blank = torch.tensor([torch.nan if name in UNTOLD else 0.0 for name in PLANES], device=device)
         self._blank = blank[:, None, None]
 
@@ -57,12 +56,11 @@ class Planes:
         A counter is told where it stands and where it should; its spread would be of a slope and is not told.
         """
         prep, prepared = self._detector.preparation, ground.prepared
-        weight = prepared.mask * self._recent
-        by_patch = weight.view(len(ground.level), -1, *weight.shape[1:]).sum(1)
-        n = by_patch.sum(0)
-        observed = prep.unscale((prepared.z * weight).sum(0) / n)
-        expected = prep.unscale((ground.expected * by_patch).sum(0) / n)
-        spread = (torch.exp(ground.level_spread) * by_patch).sum(0) / n * prep.scale[:, None]
+        weight = ground.count * self._recent
+        n = weight.sum(0)
+        observed = prep.unscale((ground.observed * weight).sum(0).div_(n))
+        expected = prep.unscale((ground.expected * weight).sum(0).div_(n))
+        spread = torch.exp(ground.level_spread).mul_(weight).sum(0).div_(n).mul_(prep.scale[:, None])
         if prep.counters:
             c = prep.counter_index
             slope_off, last, span = (
@@ -71,15 +69,10 @@ class Planes:
             observed.index_copy_(0, c, last + 0.0 * slope_off)  # not told where the slope is not
             expected.index_copy_(0, c, last - slope_off * span)
             spread.index_fill_(0, c, torch.nan)
-        deviation = _mean(ground.level, ground.level_told * self._patch_recent)
-        liveliness = _mean(ground.lively, ground.lively_told * self._patch_recent)
+        deviation = _mean(ground.level, ground.level_told * self._recent)
+        liveliness = _mean(ground.lively, ground.lively_told * self._recent)
         direction = truth(torch.ge, deviation, CERTAIN) - truth(torch.le, deviation, -CERTAIN)
         return observed, expected, spread, direction, deviation, liveliness
-
-
-def _recency(rows: int) -> Tensor:
-    """(rows,) weights that fade with age by a quarter of the window, as in `models.attribution.recency`."""
-    return torch.exp(-torch.arange(rows - 1, -1, -1) * 4 / rows)
 
 
 def _mean(x: Tensor, weight: Tensor) -> Tensor:
@@ -92,8 +85,9 @@ def off_rows(ground: "Ground", rows: int) -> Tensor:
     Patches without a reading break no run, nor does a single calm one: noise must not make a drift look younger.
     """
     P = len(ground.level)
-    lively = ground.lively.abs() * ground.lively_told
-    size = torch.maximum(ground.level.abs(), lively) * ground.level_told
+    lively = ground.lively.abs().mul_(ground.lively_told)
+    size = ground.level.abs()
+    size = torch.maximum(size, lively, out=size).mul_(ground.level_told)
     off = truth(torch.ge, size, torch.clamp(OF_LARGEST * size.amax(0), min=OFF))
     calm = ground.level_told - off
     running, kept = calm.unbind(0), (1.0 - off).unbind(0)
