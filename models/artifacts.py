@@ -25,6 +25,10 @@ from models.scoring import ModelIdentity
 
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
+AS_IT_WAS: Mapping[str, float | int] = {
+    "knots": 17, "squash_span": 0.0, "tokens": 0, "row_masks": 1, "query_blocks": 1, "query_pools": 0,
+}  # fmt: skip
+"""Sizes that the manifests of older artifacts leave out: what they were before they could be chosen."""
 MAX_BYTES = 2_000_000
 """Largest weights file that is written or read."""
 
@@ -250,7 +254,7 @@ def _detector(folder: Path, manifest: Manifest) -> Detector:
         for c in manifest.channels
     ]
     try:
-        return Detector(channels, manifest.rows, ModelConfig(**manifest.model))  # type: ignore[arg-type]  # checked below
+        return Detector(channels, manifest.rows, ModelConfig(**AS_IT_WAS | manifest.model))  # type: ignore[arg-type]  # checked below
     except (TypeError, ValueError) as error:
         raise ArtifactError(folder, f"{MANIFEST} describes no model: {error}") from error
 

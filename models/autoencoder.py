@@ -19,16 +19,24 @@ from models.preparation import squash
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Sizes of the networks; the defaults serve every device type."""
+    """Sizes of the networks; the defaults serve every device type.
+
+    Older artifacts have other sizes: `models.artifacts.AS_IT_WAS` holds what their manifests leave out.
+    """
 
     patches: int = 8
+    """Time patches that levels, liveliness and context are told by."""
+    knots: int = 9
+    """Quantiles of a setting that its rank is read from."""
+    squash_span: float = 8.0
+    """See `models.preparation.squash`."""
     width: int = 32
-    tokens: int = 0
+    tokens: int = 4
     """Time tokens of the autoencoder's attention; 0: as many as patches."""
-    row_masks: int = 1
-    """1: a time token is told which of its rows were read of each channel; 0: how many."""
+    row_masks: int = 0
+    """1: a time token is told which of its rows were read of each channel; 0: only how many."""
     heads: int = 4
-    time_blocks: int = 2
+    time_blocks: int = 1
     latent: int = 16
     channel_width: int = 16
     channel_blocks: int = 1
@@ -37,14 +45,11 @@ class ModelConfig:
     query_width: int = 16
     query_heads: int = 4
     query_blocks: int = 1
-    """Attention blocks between the channels' tokens before the fault query looks over them."""
+    """1: the channels' tokens attend to each other before the fault query looks over them; 0: they do not."""
     query_pools: int = 0
+    """1: instead, each token is told the mean and the largest of all; 0: it is not."""
     max_components: int = 64
     variance_kept: float = 0.9
-    knots: int = 17
-    """Quantiles of a setting that its rank is read from."""
-    squash_span: float = 0.0
-    """See `models.preparation.squash`."""
 
 
 class TemporalAttentionAutoencoder(nn.Module):
