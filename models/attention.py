@@ -123,7 +123,7 @@ class FaultQuery(nn.Module):
             tokens = self.between(x.view(-1, N, B).transpose(0, 1).contiguous())  # (N, d, B)
             x = tokens.transpose(0, 1).reshape(-1, N * B)
         if self.around is not None:
-            x = (x.view(-1, N, B) * present)
+            x = x.view(-1, N, B) * present
             pooled = torch.cat((x.mean(1), x.amax(1)))
             x = torch.relu(x + linear(self.around, pooled)[:, None]).view(-1, N * B)
         counted = present + (1.0 - present.amax(0))

@@ -46,7 +46,12 @@ def product(weight: Tensor, x: Tensor) -> Tensor:
 
 
 def _onednn_serves(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled() and _onednn_is_there()
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and _onednn_is_there()
+    )
 
 
 @cache

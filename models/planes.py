@@ -1,7 +1,7 @@
-"""What a detector found in windows → the planes of a `models.scoring.Score`: shares, readings in units, how channels stray.
+"""What a detector found in windows → the planes of a `models.scoring.Score`: shares, readings in units, straying channels.
 
-Knows the networks of `models.detector` and units. What no reading fell on comes out of a division of nothing by nothing:
-NaN. Letters: B windows (last axis inside), T rows, C channels, M targets, P time patches.
+Knows the networks of `models.detector` and units. What no reading fell on comes out of a division of nothing by
+nothing: NaN. Letters: B windows (last axis inside), T rows, C channels, M targets, P time patches.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -42,12 +42,19 @@ class Planes:
 
     def score(self, ground: "Ground", judgement: Judgement, anomaly: Any, n: int) -> Score:
         """The `Score` of the first `n` windows with this (n,) anomaly."""
-        planes = torch.stack((*shares(judgement), *self._in_units(ground), off_rows(ground, self._detector.rows)))
+        planes = torch.stack(
+            (*shares(judgement), *self._in_units(ground), off_rows(ground, self._detector.rows))
+        )
         C, B = ground.prepared.heard.shape
         full = self._blank.repeat(1, C, B).index_copy_(1, self._detector.preparation.target_index, planes)
-        told = torch.cat((full, ground.prepared.heard[None])).transpose(1, 2).contiguous()[:, :n].cpu().numpy()
+        told = (
+            torch.cat((full, ground.prepared.heard[None])).transpose(1, 2).contiguous()[:, :n].cpu().numpy()
+        )
         plane = dict(zip(PLANES, told, strict=False))
-        plane["direction"], plane["off_rows"] = plane["direction"].astype("int8"), plane["off_rows"].astype("int16")
+        plane["direction"], plane["off_rows"] = (
+            plane["direction"].astype("int8"),
+            plane["off_rows"].astype("int16"),
+        )
         return Score(anomaly=anomaly, imputed=told[-1] == 0, **plane)
 
     def _in_units(self, ground: "Ground") -> tuple[Tensor, ...]:
@@ -94,6 +101,8 @@ def off_rows(ground: "Ground", rows: int) -> Tensor:
     for p in range(P - 2, -1, -1):
         running[p].addcmul_(running[p + 1], kept[p])  # calm patches since the last one that was off
     number = torch.arange(1, P + 1, device=off.device, dtype=off.dtype)[:, None, None]
-    ended = (truth(torch.ge, calm, 2.0) * number).amax(0)  # number of the newest patch that ends the run, or 0
+    ended = (truth(torch.ge, calm, 2.0) * number).amax(
+        0
+    )  # number of the newest patch that ends the run, or 0
     began = off.mul_(P + 1 - number).mul_(truth(torch.gt, number, ended))
     return began.amax(0) * (rows // P)

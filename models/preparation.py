@@ -3,8 +3,8 @@
 Missing stays missing: a cell without a reading carries the last reading as input, beside a mask that says so, and
 no residual is ever taken there. A counter is read by its slope. Settings and states become the context that explains
 the measured channels. Masks are numbers here, 1.0 or 0.0, and choosing is done by products: over a million cells that
-is several times faster than truth values (`models.columns.truth`). Letters: B windows (last axis), T rows, C channels, M targets (measured
-channels and counters), K context features, P time patches.
+is several times faster than truth values (`models.columns.truth`). Letters: B windows (last axis), T rows, C channels,
+M targets (measured channels and counters), K context features, P time patches.
 """
 
 from collections.abc import Sequence
@@ -75,8 +75,8 @@ class Prepared(NamedTuple):
 def squash(z: Tensor, span: float = 0.0) -> Tensor:
     """Identity up to ±SQUASH, then ever flatter; smooth at the join.
 
-    With a `span` e the excess x beyond the join becomes x / (1 + |x| / e), which never reaches e and is a third as costly
-    as the logarithm, log(1 + |x|), that it is without one.
+    With a `span` e the excess x beyond the join becomes x / (1 + |x| / e), which never reaches e and costs a third of
+    the logarithm, log(1 + |x|), that it is without one.
     """
     near = torch.clamp(z, -SQUASH, SQUASH)
     excess = z - near
@@ -228,7 +228,8 @@ class Preparation(nn.Module):
         """(B, T, C) and bool → (T, C, B), 0 without a reading, and 1.0 or 0.0."""
         x, seen = torch.as_tensor(values), torch.as_tensor(mask)
         B, T, C = x.shape
-        # What was not read becomes NaN: bits that are all one are. As bytes, because truth values are converted one by one.
+        # What was not read becomes NaN, which bits that are all one are. As bytes, because truth values are converted
+        # one by one.
         void = seen.view(torch.uint8).to(torch.int32).sub_(1)
         void = torch.bitwise_or(void, x.view(torch.int32), out=void).view(x.dtype)
         # As a matrix, because only those are transposed fast.
@@ -247,15 +248,16 @@ class Preparation(nn.Module):
         told = told.mul_(truth(torch.le, slope, high)).mul_(seen)
         return _filled_both(slope.mul_(told), told), told
 
-    def _rank(self, x: Tensor) -> Tensor:
-        """(P, S, B) settings → where they stand among those of the fleet, 0 to 4, linear between the knots.
+    def _ranks(self, *settings: Tensor) -> tuple[Tensor, ...]:
+        """Each (P, S, B) settings → where they stand among those of the fleet, 0 to 4, linear between the knots.
 
         A temperature of 36 °C or 37 °C is told apart although disinfection needs 84 °C, and 2 mL/h from 4 mL/h
         although 400 mL/h occur.
         """
         low, wide = self.knots[:, :-1].t(), self.knots.diff(dim=1).clamp(min=1e-9).t()
-        steps = (x - low[:, None, :, None]).div_(wide[:, None, :, None]).clamp_(0.0, 1.0)
-        return steps.sum(0) * (4.0 / len(steps))
+        x = torch.stack(settings)
+        steps = (x - low[:, None, None, :, None]).div_(wide[:, None, None, :, None]).clamp_(0.0, 1.0)
+        return steps.sum(0).mul_(4.0 / len(steps)).unbind(0)
 
     def _context(self, filled: Tensor) -> Tensor:
         """(T, C, B) → `Prepared.context`."""
@@ -265,11 +267,15 @@ class Preparation(nn.Module):
             patched = filled.index_select(1, self.setting_index).view(P, -1, len(self.settings), B)
             low, middle, high = patched.amin(1), patched.mean(1), patched.amax(1)
             z = squash((middle - self.context_center[:, None]) / self.context_scale[:, None])
-            told = torch.cat((z, self._rank(middle), (self._rank(high) - self._rank(low)) * 0.5), 1)
+            below, rank, above = self._ranks(low, middle, high)
+            told = torch.cat((z, rank, (above - below) * 0.5), 1)
             parts.append(told.view(-1, B))
         if self.states:
             values = torch.split(self.category, self.categories)
-            alike = [truth(torch.eq, filled[:, i, None], v[:, None]) for i, v in zip(self.states, values, strict=True)]
+            alike = [
+                truth(torch.eq, filled[:, i, None], v[:, None])
+                for i, v in zip(self.states, values, strict=True)
+            ]
             hot = alike[0] if len(alike) == 1 else torch.cat(alike, 1)
             parts.append(hot.view(P, -1, len(self.category), B).mean(1).view(-1, B))
         parts.append(filled.new_zeros(self.context_width - sum(map(len, parts)), B))

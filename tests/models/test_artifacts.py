@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.artifacts import (
+    AS_IT_WAS,
     MANIFEST,
     WEIGHTS,
     ArtifactError,
@@ -17,9 +18,11 @@ from models.artifacts import (
     read_manifest,
     save_artifact,
 )
+from models.autoencoder import ModelConfig
 from models.calibration import AlarmRule, ExpressRule
-from models.detector import AttentionScorer
+from models.detector import AttentionScorer, Detector
 from models.loading import alarm_rule
+from tests.checks.scorer_laws import Windows, assert_same
 from tests.models.conftest import TinyFleet
 from tests.models.test_scorers import saved
 
@@ -135,6 +138,19 @@ def test_an_alarm_rule_that_is_none_is_refused_with_the_folder(tiny: TinyFleet, 
     with pytest.raises(ArtifactError, match="9 of 5 windows is no rule") as caught:
         alarm_rule(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_manifest_from_before_a_size_could_be_chosen_has_the_model_of_then(
+    tiny: TinyFleet, windows: Windows, tmp_path: Path
+) -> None:
+    old = tiny.trained.scorer
+    detector = Detector(old.detector.channels, old.window_rows, ModelConfig(**AS_IT_WAS))
+    scorer = AttentionScorer(detector, old.threshold, old.identity)
+    folder = saved(tiny._replace(trained=tiny.trained._replace(scorer=scorer)), tmp_path)
+    manifest = read_manifest(folder)
+    assert AS_IT_WAS.keys() <= manifest.model.keys()
+    reseal(model={name: size for name, size in manifest.model.items() if name not in AS_IT_WAS})(folder)
+    assert_same(load_artifact(folder).score(*windows), scorer.score(*windows))
 
 
 def test_weights_are_never_unpickled(

@@ -5,7 +5,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models.preparation import ChannelSpec, Preparation, fill_both, fill_forward, squash
+from models.preparation import (
+    SQUASH,
+    ChannelSpec,
+    Preparation,
+    fill_both,
+    fill_forward,
+    newest_seen,
+    squash,
+)
 
 T = 32
 
@@ -83,11 +91,46 @@ def test_filling_goes_forward_then_back_and_never_invents() -> None:
     assert fill_both(x, torch.zeros_like(seen)).abs().sum() == 0
 
 
-def test_squash_is_odd_rising_and_the_identity_near_zero() -> None:
+@pytest.mark.parametrize("rows", [7, 8, 64])
+def test_gaps_are_filled_alike_in_windows_of_any_length(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    seen = rng.random((rows, 3, 20)) < 0.3
+    x = rng.normal(0, 1, seen.shape).astype(np.float32)
+    filled = fill_both(torch.from_numpy(x), torch.from_numpy(seen).float())
+    newest = newest_seen(torch.from_numpy(seen).float())
+    for m, b in np.ndindex(3, 20):
+        read = np.flatnonzero(seen[:, m, b])
+        for t in range(rows):
+            source = read[max(np.searchsorted(read, t, "right") - 1, 0)] if len(read) else 0
+            assert newest[t, m, b] == source
+            assert filled[t, m, b] == (x[source, m, b] if len(read) else 0)
+
+
+def test_no_reading_is_taken_from_a_masked_cell_whatever_stands_there() -> None:
+    spec = [ChannelSpec("set", "setting"), ChannelSpec("mode", "state", 0, 1), ChannelSpec("p")]
+    rng = np.random.default_rng(0)
+    values = rng.normal(0.5, 0.2, (20, T, 3)).round(1).astype(np.float32)
+    mask = rng.random(values.shape) < 0.7
+    preparation = Preparation(spec, T, 4)
+    preparation.fit(values, mask)
+    plain = preparation(torch.from_numpy(values), torch.from_numpy(mask))
+    for junk in (np.nan, np.inf, -np.inf, 1e30):
+        other = preparation(
+            torch.from_numpy(np.where(mask, values, np.float32(junk))), torch.from_numpy(mask)
+        )
+        assert all(torch.equal(a, b) for a, b in zip(plain, other, strict=True))
+
+
+@pytest.mark.parametrize("span", [0.0, 8.0])
+def test_squash_is_odd_rising_and_the_identity_near_zero(span: float) -> None:
     z = torch.linspace(-50, 50, 1001)
-    assert (squash(z).diff() > 0).all()
-    torch.testing.assert_close(squash(-z), -squash(z))
-    torch.testing.assert_close(squash(z[z.abs() < 4]), z[z.abs() < 4])
+    assert (squash(z, span).diff() > 0).all()
+    torch.testing.assert_close(squash(-z, span), -squash(z, span))
+    torch.testing.assert_close(squash(z[z.abs() < 4], span), z[z.abs() < 4])
+
+
+def test_a_squash_with_a_span_never_goes_beyond_it() -> None:
+    assert squash(torch.tensor([1e6]), 8.0).item() == pytest.approx(SQUASH + 8.0, abs=1e-3)
 
 
 def test_a_device_that_measures_nothing_is_refused() -> None:
