@@ -104,35 +104,29 @@ class FaultQuery(nn.Module):
     only reconstructs ranks channels worse than chance (`models/LOG.md`).
     """
 
-    def __init__(self, features: int, width: int, heads: int, blocks: int = 1, pools: int = 0) -> None:
+    def __init__(self, features: int, width: int, heads: int) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} cannot be split into {heads} heads")
         self.heads = heads
         self.embed = nn.Linear(features, width)
-        self.between = GatedBlock(width, heads) if blocks else None
-        self.around = nn.Linear(2 * width, width) if pools else None
+        self.between = GatedBlock(width, heads)
         self.key = nn.Linear(width, width)
         self.query = nn.Parameter(torch.randn(heads, width // heads) * width**-0.5)
 
     def forward(self, features: Tensor, present: Tensor) -> Tensor:
         """(features, N, B), (N, B) 1.0 or 0.0 → (N, B): columns sum to 1, absent channels get 0 (unless all are)."""
         F, N, B = features.shape
-        x = torch.relu(linear(self.embed, features.reshape(F, N * B)))
-        if self.between is not None:
-            tokens = self.between(x.view(-1, N, B).transpose(0, 1).contiguous())  # (N, d, B)
-            x = tokens.transpose(0, 1).reshape(-1, N * B)
-        if self.around is not None:
-            x = x.view(-1, N, B) * present
-            pooled = torch.cat((x.mean(1), x.amax(1)))
-            x = torch.relu(x + linear(self.around, pooled)[:, None]).view(-1, N * B)
+        # One product for all channels, then tokens first: strided tokens would be copied one by one.
+        x = torch.relu(linear(self.embed, features.reshape(F, N * B))).view(-1, N, B)
+        x = self.between(x.transpose(0, 1).contiguous())  # (N, d, B)
         counted = present + (1.0 - present.amax(0))
-        score = torch.clamp(self._asked(x), -SCORE_LIMIT, SCORE_LIMIT).view(-1, N, B)
-        grown = torch.exp(score) * counted  # (h, N, B)
-        return (grown / grown.sum(1, keepdim=True).clamp(min=1e-20)).mean(0)
+        score = torch.clamp(self._asked(x), -SCORE_LIMIT, SCORE_LIMIT)
+        grown = torch.exp(score) * counted[:, None]  # (N, h, B)
+        return (grown / grown.sum(0).clamp(min=1e-20)).mean(1)
 
     def _asked(self, x: Tensor) -> Tensor:
-        """(d, B) → (h, B) query · key / √w; keys are folded into the queries, which are the same for all."""
+        """(N, d, B) → (N, h, B) query · key / √w; keys are folded into the queries, which are the same for all."""
         h, w = self.query.shape
         query = self.query * (1 / math.sqrt(w))
         weight = (self.key.weight.view(h, w, -1) * query[..., None]).sum(1)

@@ -150,9 +150,7 @@ class Evidence(nn.Module):
         self.own_power = nn.Parameter(torch.zeros(targets, F))
         self.bias = nn.Parameter(torch.tensor(-4.0))
         self.own_bias = nn.Parameter(torch.zeros(targets))
-        self.query = FaultQuery(
-            F, config.query_width, config.query_heads, config.query_blocks, config.query_pools
-        )
+        self.query = FaultQuery(F, config.query_width, config.query_heads)
         self.sharpness = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, u: Tensor, present: Tensor) -> Judgement:

@@ -39,21 +39,17 @@ class ModelConfig:
     time_blocks: int = 1
     latent: int = 16
     channel_width: int = 16
-    channel_blocks: int = 1
+    channel_blocks: int = 0
     context_hidden: int = 64
     scale_hidden: int = 32
     query_width: int = 16
     query_heads: int = 4
-    query_blocks: int = 1
-    """1: the channels' tokens attend to each other before the fault query looks over them; 0: they do not."""
-    query_pools: int = 0
-    """1: instead, each token is told the mean and the largest of all; 0: it is not."""
     max_components: int = 64
     variance_kept: float = 0.9
 
 
 class TemporalAttentionAutoencoder(nn.Module):
-    """Time patches attend to each other, a bottleneck, then channels attend to each other; all residuals gated.
+    """Time tokens attend to each other, then a bottleneck; channels may attend to each other; all residuals gated.
 
     Time patches as tokens instead of single rows make it 11–18 times faster at equal width.
     """

@@ -1,4 +1,4 @@
-"""What a detector found in windows → the planes of a `models.scoring.Score`: shares, readings in units, straying channels.
+"""What a detector found in windows → planes of a `models.scoring.Score`: shares, readings in units, how channels stray.
 
 Knows the networks of `models.detector` and units. What no reading fell on comes out of a division of nothing by
 nothing: NaN. Letters: B windows (last axis inside), T rows, C channels, M targets, P time patches.
