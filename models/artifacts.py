@@ -252,7 +252,7 @@ def _detector(folder: Path, manifest: Manifest) -> Detector:
         for c in manifest.channels
     ]
     try:
-        return Detector(channels, manifest.rows, ModelConfig(**AS_IT_WAS | manifest.model))  # type: ignore[arg-type]  # checked below
+        return Detector(channels, manifest.rows, ModelConfig(**{**AS_IT_WAS, **manifest.model}))  # type: ignore[arg-type]  # checked below
     except (TypeError, ValueError) as error:
         raise ArtifactError(folder, f"{MANIFEST} describes no model: {error}") from error
 

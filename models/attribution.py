@@ -117,7 +117,7 @@ class ContextScale(nn.Module):
         context*, as of a normal distribution: a channel that look-alikes or mode changes often move far needs more
         than one that stands still, and one that is steady now is not excused by how it starts up.
         """
-        usual, spread, tail = self(context)
+        usual, spread, tail = self.forward(context)
         u = (logs - usual).div_(spread)
         over = u.clamp(min=0.0).mul_(tail.neg_().exp_())
         return u.clamp_(max=0.0).add_(over).mul_(told)

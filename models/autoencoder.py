@@ -91,7 +91,7 @@ class TemporalAttentionAutoencoder(nn.Module):
         if self.row_masks:
             of_readings, of_mask = self.embed.weight.view(-1, width, 2).unbind(2)  # they alternate in it
         else:
-            of_readings, of_mask = self.embed.weight.split((width, self.M), 1)
+            of_readings, of_mask = self.embed.weight[:, :width], self.embed.weight[:, width:]
             mask = mask.reshape(P, self.L, *mask.shape[1:]).mean(1)
         x = (self.position + self.embed.bias)[..., None]
         for part, w in ((z, of_readings * 0.5), (mask, of_mask.contiguous())):
@@ -175,8 +175,8 @@ class Levels(NamedTuple):
     lively: Tensor
     """Log standard deviation of the readings; wants three of them to be told."""
     lively_told: Tensor
-    count: Tensor
-    """Readings."""
+    readings: Tensor
+    """How many."""
 
 
 def patch_levels(z: Tensor, mask: Tensor, patches: int) -> Levels:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -65,6 +66,6 @@ def truth(compare: Callable[..., Any], x: Tensor, y: Tensor | float) -> Tensor:
 
     Written as numbers at once: truth values are compared, converted and chosen by one by one, ten times slower.
     """
-    shape = x.shape if isinstance(y, float | int) else torch.broadcast_shapes(x.shape, y.shape)
+    shape = x.shape if isinstance(y, float | int) else np.broadcast_shapes(x.shape, y.shape)
     found: Tensor = compare(x, y, out=x.new_empty(shape))
     return found

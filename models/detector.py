@@ -50,7 +50,7 @@ class Ground(NamedTuple):
     lively_told: Tensor
     observed: Tensor
     """(P, M, B) level, scaled units."""
-    count: Tensor
+    readings: Tensor
     """(P, M, B) readings that it is the mean of."""
 
 
@@ -91,7 +91,7 @@ class Detector(nn.Module):
         return Ground(
             prepared, self.subspace(off), off - self.autoencoder(off, mask, context),
             (seen.level - mean) * torch.exp(-spread), seen.told, mean, spread,
-            (seen.lively - lively_mean) * torch.exp(-lively_spread), seen.lively_told, seen.level, seen.count,
+            (seen.lively - lively_mean) * torch.exp(-lively_spread), seen.lively_told, seen.level, seen.readings,
         )  # fmt: skip
 
     def log_statistics(self, ground: Ground) -> tuple[Tensor, Tensor]:

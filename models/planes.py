@@ -63,7 +63,7 @@ class Planes:
         A counter is told where it stands and where it should; its spread would be of a slope and is not told.
         """
         prep, prepared = self._detector.preparation, ground.prepared
-        weight = ground.count * self._recent
+        weight = ground.readings * self._recent
         n = weight.sum(0)
         observed = prep.unscale((ground.observed * weight).sum(0).div_(n))
         expected = prep.unscale((ground.expected * weight).sum(0).div_(n))

@@ -144,7 +144,7 @@ def test_a_manifest_from_before_a_size_could_be_chosen_has_the_model_of_then(
     tiny: TinyFleet, windows: Windows, tmp_path: Path
 ) -> None:
     old = tiny.trained.scorer
-    detector = Detector(old.detector.channels, old.window_rows, ModelConfig(**AS_IT_WAS))
+    detector = Detector(old.detector.channels, old.window_rows, ModelConfig(**AS_IT_WAS))  # type: ignore[arg-type]  # ints all, but for one
     scorer = AttentionScorer(detector, old.threshold, old.identity)
     folder = saved(tiny._replace(trained=tiny.trained._replace(scorer=scorer)), tmp_path)
     manifest = read_manifest(folder)

@@ -9,13 +9,14 @@ from models.columns import linear, through, truth
 
 @pytest.mark.parametrize("grad", [True, False])
 def test_a_layer_on_columns_is_the_layer_on_rows(grad: bool) -> None:
-    layers = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 16))
+    first = nn.Linear(16, 32)
+    layers = nn.Sequential(first, nn.ReLU(), nn.Linear(32, 16))
     x = torch.randn(5, 16, 64)
     with torch.set_grad_enabled(grad):
         wanted = layers(x.transpose(1, 2)).transpose(1, 2)
         torch.testing.assert_close(through(layers, x), wanted, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(through(layers, x[0]), wanted[0], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(linear(layers[0], x[1]), layers[0](x[1].t()).t(), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(linear(first, x[1]), first(x[1].t()).t(), atol=1e-5, rtol=1e-4)
 
 
 def test_truth_is_one_or_zero_and_nothing_is_true_of_nan() -> None:

@@ -62,7 +62,8 @@ def test_a_channel_that_shakes_is_off_and_what_is_small_beside_the_largest_devia
 
 
 def test_readings_are_told_in_units_and_only_where_there_are_any(tiny: TinyFleet) -> None:
-    values, mask = (x.copy() for x in windows_of(device(901, 600), ROWS, STRIDE))
+    due = windows_of(device(901, 600), ROWS, STRIDE)
+    values, mask = due[0].copy(), due[1].copy()
     pressure, volume, rate = (
         [c.name for c in CHANNELS].index(name) for name in ("pressure", "volume", "rate_set")
     )
