@@ -4,9 +4,11 @@ Knows the networks of `models.detector` and units. What no reading fell on comes
 nothing: NaN. Letters: B windows (last axis inside), T rows, C channels, M targets, P time patches.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.attribution import Judgement, recency, shares
@@ -40,7 +42,7 @@ class Planes:
         blank = torch.tensor([torch.nan if name in UNTOLD else 0.0 for name in PLANES], device=device)
         self._blank = blank[:, None, None]
 
-    def score(self, ground: "Ground", judgement: Judgement, anomaly: Any, n: int) -> Score:
+    def score(self, ground: "Ground", judgement: Judgement, anomaly: NDArray[np.float32], n: int) -> Score:
         """The `Score` of the first `n` windows with this (n,) anomaly."""
         planes = torch.stack(
             (*shares(judgement), *self._in_units(ground), off_rows(ground, self._detector.rows))
@@ -50,10 +52,10 @@ class Planes:
         told = (
             torch.cat((full, ground.prepared.heard[None])).transpose(1, 2).contiguous()[:, :n].cpu().numpy()
         )
-        plane = dict(zip(PLANES, told, strict=False))
+        plane = dict(zip(PLANES, told[:-1], strict=True))
         plane["direction"], plane["off_rows"] = (
-            plane["direction"].astype("int8"),
-            plane["off_rows"].astype("int16"),
+            plane["direction"].astype(np.int8),
+            plane["off_rows"].astype(np.int16),
         )
         return Score(anomaly=anomaly, imputed=told[-1] == 0, **plane)
 
