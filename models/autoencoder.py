@@ -26,14 +26,14 @@ class ModelConfig:
 
     patches: int = 8
     """Time patches that levels, liveliness and context are told by."""
-    knots: int = 9
+    knots: int = 17
     """Quantiles of a setting that its rank is read from."""
-    squash_span: float = 8.0
+    squash_span: float = 0.0
     """See `models.preparation.squash`."""
     width: int = 32
     tokens: int = 4
     """Time tokens of the autoencoder's attention; 0: as many as patches."""
-    row_masks: int = 0
+    row_masks: int = 1
     """1: a time token is told which of its rows were read of each channel; 0: only how many."""
     heads: int = 4
     time_blocks: int = 1
