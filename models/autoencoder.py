@@ -39,7 +39,7 @@ class ModelConfig:
     time_blocks: int = 1
     latent: int = 16
     channel_width: int = 16
-    channel_blocks: int = 0
+    channel_blocks: int = 1
     context_hidden: int = 64
     scale_hidden: int = 32
     query_width: int = 16
