@@ -26,6 +26,9 @@ WILD = 1000.0
 """Readings further out than so many scales are all the same."""
 KNOTS = 17
 """Quantiles of a setting that its rank is read from, where nothing else is asked for."""
+ROUNDED = 1e-5
+"""Part of a setting that may be due to rounding: knots coincide where many devices share a setting, and the mean of equal
+readings, which kernels round each in their way, must not jump over them."""
 BLOCK = 8
 """Rows that gaps are filled in side by side."""
 ALIGNED = 16
@@ -255,6 +258,7 @@ class Preparation(nn.Module):
         although 400 mL/h occur.
         """
         low, wide = self.knots[:, :-1].t(), self.knots.diff(dim=1).clamp(min=1e-9).t()
+        low = low + ROUNDED * low.abs()
         x = torch.stack(settings)
         steps = (x - low[:, None, None, :, None]).div_(wide[:, None, None, :, None]).clamp_(0.0, 1.0)
         return steps.sum(0).mul_(4.0 / len(steps)).unbind(0)
