@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from models.scoring import ModelIdentity, Score
 from monitor.findings.blob import Array, Meta, Snapshot, SnapshotError, pack, unpack
-from monitor.findings.columns import NEVER, enlarge, rounds
+from monitor.findings.columns import NEVER, rounds
 from monitor.findings.episodes import LATER, PARTS, Episodes, fit
 from monitor.findings.finding import Action, Evidence, Finding, JudgeSettings, Kind, Reason, Severity
 from monitor.findings.hypotheses import Suspicion, Traces, suspicions
 from monitor.findings.sights import Sight, worth_a_picture
+from monitor.findings.watched import Watched
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 
@@ -70,13 +71,7 @@ class Judge:
         # Anomalous windows further apart than this are no one run, however few windows lie between.
         self._ring = max(self.settings.n, self.settings.express_n or 0)
         self._reach_ms = 2 * self._ring * profile.stride_rows * profile.grid_ms
-        self._devices: list[str] = []
-        self._row: dict[str, int] = {}
-        self._last_t = np.zeros(0, np.int64)
-        self._anomaly = np.zeros(0, np.float32)
-        self._seen = np.zeros(0, np.int64)
-        self._quiet_t = np.zeros(0, np.int64)
-        self._slot = np.zeros(0, np.int32)
+        self._watched = Watched()
         self._episodes = Episodes(self._ring, len(profile.channels))
 
     def judge(self, batch: WindowBatch, score: Score) -> list[Finding]:
@@ -91,7 +86,7 @@ class Judge:
         """
         if len(batch) != len(score) or score.share.shape != (len(batch), len(self.profile.channels)):
             raise ValueError(f"{len(batch)} windows, scores of shape {score.share.shape}")
-        rows = self._rows(batch.devices)
+        rows = self._watched.rows(batch.devices)
         planes = (
             score.share,
             score.attention,
@@ -119,25 +114,25 @@ class Judge:
         """Watch these devices no longer; their open episodes are resolved."""
         findings = []
         for device in devices:
-            row = self._row.get(device)
+            row = self._watched.row.get(device)
             if row is None:
                 continue
-            findings += self._end(row, Reason.FORGOTTEN, int(self._last_t[row]))
+            findings += self._end(row, Reason.FORGOTTEN, int(self._watched.last_t[row]))
             self._drop(row)
             self.reasons[Reason.FORGOTTEN] += 1
         return findings
 
     def serviced(self, device: str, at_t: int, until_t: int) -> list[Finding]:
         """A device was serviced at `at_t`: its open episode ends; windows that end before `until_t` are not judged."""
-        row = int(self._rows([device])[0])
+        row = int(self._watched.rows([device])[0])
         findings = self._end(row, Reason.SERVICED, at_t)
-        self._quiet_t[row] = max(int(self._quiet_t[row]), until_t)
+        self._watched.quiet_t[row] = max(int(self._watched.quiet_t[row]), until_t)
         self.reasons[Reason.SERVICED] += 1
         return findings
 
     def _end(self, row: int, reason: Reason, at_t: int) -> list[Finding]:
         """Whatever is suspected of this device is suspected no longer; an open episode is resolved."""
-        slot = int(self._slot[row])
+        slot = int(self._watched.slot[row])
         if slot < 0:
             return []
         ended = []
@@ -150,13 +145,14 @@ class Judge:
     def standing(self) -> Iterator[Standing]:
         """Every device watched."""
         opened = set(self._episodes.row[self._episodes.open & (self._episodes.row >= 0)].tolist())
-        for row, device in enumerate(self._devices):
-            seen = int(self._seen[row])
+        for row, device in enumerate(self._watched.devices):
+            seen = int(self._watched.seen[row])
             yield Standing(
                 device,
-                int(self._last_t[row]),
-                float(self._anomaly[row]),
-                seen <= self.settings.learn_windows or int(self._last_t[row]) < int(self._quiet_t[row]),
+                int(self._watched.last_t[row]),
+                float(self._watched.anomaly[row]),
+                seen <= self.settings.learn_windows
+                or int(self._watched.last_t[row]) < int(self._watched.quiet_t[row]),
                 row in opened,
             )
 
@@ -164,44 +160,44 @@ class Judge:
 
     def _fresh(self, r: _Round) -> _Round:
         """Drop what time has passed by and what says nothing; the rest goes on."""
-        last = self._last_t[r.rows]
+        last = self._watched.last_t[r.rows]
         scored = np.isfinite(r.anomaly)
         newer = r.t > last
         self._count(Reason.LATE, r.t < last)
         self._count(Reason.DUPLICATE, r.t == last)
         self._count(Reason.UNSCORED, newer & ~scored)
-        self._last_t[r.rows] = np.maximum(last, r.t)
+        self._watched.last_t[r.rows] = np.maximum(last, r.t)
         keep = newer & scored
-        self._anomaly[r.rows[keep]] = r.anomaly[keep]
-        self._seen[r.rows[keep]] += 1
-        learning = keep & (self._seen[r.rows] <= self.settings.learn_windows)
-        learning |= keep & (r.t < self._quiet_t[r.rows])
+        self._watched.anomaly[r.rows[keep]] = r.anomaly[keep]
+        self._watched.seen[r.rows[keep]] += 1
+        learning = keep & (self._watched.seen[r.rows] <= self.settings.learn_windows)
+        learning |= keep & (r.t < self._watched.quiet_t[r.rows])
         self._count(Reason.LEARNING, learning)
         keep &= ~learning
         return _Round(r.place[keep], r.rows[keep], r.t[keep], r.anomaly[keep])
 
     def _in_episode(self, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-        slots = self._slot[rows]
+        slots = self._watched.slot[rows]
         inside: NDArray[np.bool_] = slots >= 0
         inside[inside] = self._episodes.open[slots[inside]]
         return inside
 
     def _sights(self, r: _Round) -> Iterator[Sight]:
-        slots = self._slot[r.rows].astype(np.intp)
+        slots = self._watched.slot[r.rows].astype(np.intp)
         for i in worth_a_picture(self._episodes, slots, r.anomaly, self.settings.hold_at):
-            device, started = self._devices[int(r.rows[i])], int(self._episodes.started[slots[i]])
+            device, started = self._watched.devices[int(r.rows[i])], int(self._episodes.started[slots[i]])
             yield Sight(int(r.place[i]), device, started, int(r.t[i]), float(r.anomaly[i]))
 
     def _step(self, r: _Round, planes: Sequence[NDArray[np.generic] | None]) -> list[Finding]:
-        new = (self._slot[r.rows] < 0) & (r.anomaly >= self.settings.open_at)
+        new = (self._watched.slot[r.rows] < 0) & (r.anomaly >= self.settings.open_at)
         if new.any():
-            self._slot[r.rows[new]] = self._episodes.take(r.rows[new])
-        suspect = self._slot[r.rows] >= 0
+            self._watched.slot[r.rows[new]] = self._episodes.take(r.rows[new])
+        suspect = self._watched.slot[r.rows] >= 0
         self._count(Reason.NORMAL, ~suspect)
         if not suspect.any():
             return []
         index, t, anomaly = r.place[suspect], r.t[suspect], r.anomaly[suspect]
-        slots = self._slot[r.rows[suspect]].astype(np.intp)
+        slots = self._watched.slot[r.rows[suspect]].astype(np.intp)
         parts = np.empty((len(index), PARTS, len(self.profile.channels)), np.float32)
         for plane, column in enumerate(planes):
             parts[:, plane] = np.nan if column is None else column[index]
@@ -327,11 +323,11 @@ class Judge:
             action=action,
             reason=reason,
             severity=Severity.CRITICAL if episodes.critical[slot] else Severity.WARNING,
-            device=self._devices[row],
+            device=self._watched.devices[row],
             device_type=self.profile.type,
             started_t=int(episodes.started[slot]),
             at_t=at,
-            anomaly=float(self._anomaly[row]),
+            anomaly=float(self._watched.anomaly[row]),
             peak=float(episodes.peak[slot]),
             evidence=self._evidence(slot),
             model=self.model,
@@ -369,60 +365,29 @@ class Judge:
         if count := int(np.count_nonzero(where)):
             self.reasons[reason] += count
 
-    def _rows(self, devices: Sequence[str]) -> NDArray[np.intp]:
-        unknown = [device for device in dict.fromkeys(devices) if device not in self._row]
-        if unknown:
-            self._admit(unknown)
-        return np.array([self._row[device] for device in devices], np.intp)
-
-    def _admit(self, devices: Sequence[str]) -> None:
-        start, needed = len(self._devices), len(self._devices) + len(devices)
-        if needed > len(self._last_t):
-            size = max(16, 2 * len(self._last_t), needed)
-            self._last_t = enlarge(self._last_t, size, NEVER)
-            self._anomaly = enlarge(self._anomaly, size, 0)
-            self._seen = enlarge(self._seen, size, 0)
-            self._quiet_t = enlarge(self._quiet_t, size, NEVER)
-            self._slot = enlarge(self._slot, size, -1)
-        self._devices.extend(devices)
-        self._row.update((device, start + i) for i, device in enumerate(devices))
-
     def _release(self, slots: NDArray[np.intp]) -> None:
-        self._slot[self._episodes.row[slots]] = -1
+        self._watched.slot[self._episodes.row[slots]] = -1
         self._episodes.give(slots)
 
     def _drop(self, row: int) -> None:
-        """Take a device out; the last row moves into its place."""
-        if self._slot[row] >= 0:
-            self._release(np.array([self._slot[row]], np.intp))
-        last = len(self._devices) - 1
-        del self._row[self._devices[row]]
-        if row != last:
-            self._devices[row] = self._devices[last]
-            self._row[self._devices[row]] = row
-            for column in (self._last_t, self._anomaly, self._seen, self._quiet_t, self._slot):
-                column[row] = column[last]
-            if self._slot[row] >= 0:
-                self._episodes.row[self._slot[row]] = row
-        self._devices.pop()
-        self._last_t[last] = self._quiet_t[last] = NEVER
-        self._anomaly[last], self._seen[last], self._slot[last] = 0, 0, -1
+        """Take a device out; the last one may move into its row."""
+        if self._watched.slot[row] >= 0:
+            self._release(np.array([self._watched.slot[row]], np.intp))
+        if self._watched.remove(row) and self._watched.slot[row] >= 0:
+            self._episodes.row[self._watched.slot[row]] = row
 
     # -- save and restore --------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """A copy of all that is remembered; small while the fleet is calm."""
-        known = len(self._devices)
+        known = len(self._watched)
         used = np.flatnonzero(self._episodes.row >= 0)
         arrays: dict[str, Array] = {
-            "last_t": self._last_t[:known],
-            "anomaly": self._anomaly[:known],
-            "seen": self._seen[:known],
-            "quiet_t": self._quiet_t[:known],
+            name: getattr(self._watched, name)[:known] for name in ("last_t", "anomaly", "seen", "quiet_t")
         }
         arrays |= {f"slot.{name}": getattr(self._episodes, name)[used] for name in Episodes.columns()}
         meta: dict[str, Meta] = {"type": self.profile.type, "channels": list(self.profile.names)}
-        return pack("judge", meta, self._devices, arrays)
+        return pack("judge", meta, self._watched.devices, arrays)
 
     @classmethod
     def restore(
@@ -443,18 +408,17 @@ class Judge:
         if saved.meta.get("type") != profile.type:
             raise SnapshotError(f"state of {saved.meta.get('type')!r}, wanted {profile.type!r}")
         judge = cls(profile, model, settings)
-        judge._admit(saved.ids)
+        judge._watched.admit(saved.ids)
         judge._load(saved)
         return judge
 
     def _load(self, saved: Snapshot) -> None:
         known = len(saved.ids)
         try:
-            self._last_t[:known] = saved.arrays["last_t"]
-            self._anomaly[:known] = saved.arrays["anomaly"]
-            self._seen[:known] = saved.arrays["seen"]
+            for name in ("last_t", "anomaly", "seen"):
+                getattr(self._watched, name)[:known] = saved.arrays[name]
             # States saved before there was maintenance have no such column.
-            self._quiet_t[:known] = saved.arrays.get("quiet_t", NEVER)
+            self._watched.quiet_t[:known] = saved.arrays.get("quiet_t", NEVER)
             rows = saved.arrays["slot.row"].astype(np.intp)
             slots = self._episodes.take(rows)
             missing = {name for name in LATER if f"slot.{name}" not in saved.arrays}
@@ -464,7 +428,7 @@ class Judge:
         except (KeyError, IndexError, ValueError) as error:
             raise SnapshotError(f"state of {self.profile.type!r} does not fit: {error}") from None
         self._episodes.top[slots] = np.maximum(old_top, 0)
-        self._slot[rows] = slots
+        self._watched.slot[rows] = slots
 
     def _columns(self, saved: Snapshot) -> tuple[NDArray[np.intp], int]:
         """Where each channel of the snapshot now stands, -1 where it is gone; and how many there are now."""
