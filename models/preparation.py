@@ -27,8 +27,8 @@ WILD = 1000.0
 KNOTS = 17
 """Quantiles of a setting that its rank is read from, where nothing else is asked for."""
 ROUNDED = 1e-5
-"""Part of a setting that may be due to rounding: knots coincide where many devices share a setting, and the mean of equal
-readings, which kernels round each in their way, must not jump over them."""
+"""Part of a setting that may be due to rounding: knots coincide where many devices share a setting, and the mean of
+equal readings, which every kernel rounds in its own way, must not jump over them."""
 BLOCK = 8
 """Rows that gaps are filled in side by side."""
 ALIGNED = 16

@@ -83,6 +83,22 @@ def test_settings_and_states_are_context_and_never_targets() -> None:
     assert not torch.equal(one, two)
 
 
+def test_a_setting_that_many_devices_share_has_one_rank_however_its_mean_is_rounded() -> None:
+    prep = Preparation([ChannelSpec("p", "measured"), ChannelSpec("flow", "setting")], T, 4)
+    flows = np.repeat(np.array([0.3, 0.3, 0.3, 0.3, 0.3, 0.7, 1.1, 6.0], np.float32), 50)
+    values = np.ones((len(flows), T, 2), np.float32)
+    values[..., 1] = flows[:, None]
+    prep.fit(values, np.ones(values.shape, np.bool_))
+    shared = np.float32(0.3)
+    above, below = np.nextafter(shared, np.float32(9)), np.nextafter(shared, np.float32(0))
+    one, higher, lower, other = (
+        prep._ranks(torch.full((4, 1, 1), float(x)))[0].flatten() for x in (shared, above, below, 0.31)
+    )
+    torch.testing.assert_close(higher, one, atol=1e-4, rtol=0)
+    torch.testing.assert_close(lower, one, atol=1e-4, rtol=0)
+    assert (other > one + 1.0).all(), "five of eight devices stand below it"
+
+
 def test_filling_goes_forward_then_back_and_never_invents() -> None:
     x = torch.tensor([0.0, 5.0, 0.0, 7.0, 0.0])[:, None, None]
     seen = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0])[:, None, None]
