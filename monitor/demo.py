@@ -213,18 +213,26 @@ class Demo:
             table.add_column(heading)
         for row in report["faults"]:
             ranked = ", ".join(f"{r['channel']} {r['share']:.0%}" for r in row["ranked"][:3])
-            after = "[red]not found[/]" if row["detected_at"] is None else _after(row)
+            after = _after(row, report["device_time"]["end"])
             table.add_row(row["device"], row["fault"], ", ".join(row["channels"][:3]), ranked, after)
         self._console.print(table)
-        found = sum(row["detected_at"] is not None for row in report["faults"])
+        begun = [row for row in report["faults"] if _has_begun(row, report["device_time"]["end"])]
+        found = sum(row["detected_at"] is not None for row in begun)
         self._console.print(
-            f"{found} of {len(report['faults'])} faults found, {len(report['false_alerts'])} false alerts, "
+            f"{found} of {len(begun)} faults found, {len(report['false_alerts'])} false alerts, "
             f"{report['lookalikes']} look-alikes, {report['samples']} samples, {report['windows']} windows; "
             f"first alert delivered after {report['first_delivery_s']} s."
         )
 
 
-def _after(row: Json) -> str:
+def _has_begun(row: Json, end: str) -> bool:
+    """A demo that is ended early has faults still to come."""
+    return datetime.fromisoformat(row["onset"]) <= datetime.fromisoformat(end)
+
+
+def _after(row: Json, end: str) -> str:
+    if row["detected_at"] is None:
+        return "[red]not found[/]" if _has_begun(row, end) else "had not begun"
     seconds = (
         datetime.fromisoformat(row["detected_at"]) - datetime.fromisoformat(row["onset"])
     ).total_seconds()
