@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.scoring import Score
 from monitor.findings.blob import Array, Meta, SnapshotError, pack, unpack
-from monitor.findings.columns import NEVER, enlarge, rounds
+from monitor.findings.columns import NEVER, DeviceColumns, rounds
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 
@@ -80,13 +80,35 @@ class Learning(NamedTuple):
         return self.learned >= self.wanted
 
 
+class _Known(DeviceColumns):
+    """What is known of every device, over C channels."""
+
+    FILLERS: Final[Mapping[str, int]] = {
+        "step": NEVER, "hold_t": NEVER, "since_t": NEVER, "begun_t": NEVER, "last_t": NEVER, "learned": 0, "renewed": 0,
+        "home": MIXED, "other": MIXED, "votes": 0, "pending": 0, "seen": 0, "mean": 0, "square": 0, "bias": 0,
+    }  # fmt: skip
+
+    def __init__(self, C: int) -> None:
+        super().__init__(self.FILLERS)
+        self.step = np.zeros(0, np.int64)
+        self.hold_t = np.zeros(0, np.int64)
+        self.since_t = np.zeros(0, np.int64)
+        self.begun_t = np.zeros(0, np.int64)
+        self.last_t = np.zeros(0, np.int64)
+        self.learned = np.zeros(0, np.int64)
+        self.renewed = np.zeros(0, np.bool_)
+        self.home = np.zeros(0, np.int64)  # the mode in which it is learned
+        self.other = np.zeros(0, np.int64)  # the last one besides
+        self.votes = np.zeros(0, np.int64)  # windows at home more than elsewhere
+        self.pending = np.zeros((0, 2, 2, C), np.float64)  # of the step before and of this one
+        self.seen = np.zeros((0, C), np.float64)
+        self.mean = np.zeros((0, C), np.float64)  # of what the steps taught
+        self.square = np.zeros((0, C), np.float64)
+        self.bias = np.zeros((0, C), np.float64)  # as far as they agree
+
+
 class Baseline:
     """The devices of one type in one partition."""
-
-    COLUMNS: Final = (
-        "step", "hold_t", "since_t", "begun_t", "last_t", "learned", "renewed", "home", "other", "votes",
-        "pending", "seen", "mean", "square", "bias",
-    )  # fmt: skip
 
     def __init__(self, profile: DeviceProfile, settings: AdaptationSettings | None = None) -> None:
         self.profile = profile
@@ -100,24 +122,7 @@ class Baseline:
         # A rhythm has no level, and a counter is read by its slope, which a constant does not change.
         self._adaptable = np.array([c.role == "measured" and not c.cyclic for c in profile.channels])
         self._states = [i for i, c in enumerate(profile.channels) if c.role == "state"]
-        self._devices: list[str] = []
-        self._row: dict[str, int] = {}
-        C = len(profile.channels)
-        self._step = np.zeros(0, np.int64)
-        self._hold_t = np.zeros(0, np.int64)
-        self._since_t = np.zeros(0, np.int64)
-        self._begun_t = np.zeros(0, np.int64)
-        self._last_t = np.zeros(0, np.int64)
-        self._learned = np.zeros(0, np.int64)
-        self._renewed = np.zeros(0, np.bool_)
-        self._home = np.zeros(0, np.int64)  # the mode in which it is learned
-        self._other = np.zeros(0, np.int64)  # the last one besides
-        self._votes = np.zeros(0, np.int64)  # windows at home more than elsewhere
-        self._pending = np.zeros((0, 2, 2, C), np.float64)  # of the step before and of this one
-        self._seen = np.zeros((0, C), np.float64)
-        self._mean = np.zeros((0, C), np.float64)  # of what the steps taught
-        self._square = np.zeros((0, C), np.float64)
-        self._bias = np.zeros((0, C), np.float64)  # as far as they agree
+        self._known = _Known(len(profile.channels))
 
     @property
     def enabled(self) -> bool:
@@ -132,30 +137,32 @@ class Baseline:
 
     def begin(self, devices: Sequence[str], end_t: NDArray[np.int64]) -> None:
         """These windows come next: what was learned in steps that are over is applied. No two steps of one device."""
-        rows, steps = self._rows(devices), self.steps(end_t)
+        rows, steps = self._known.rows(devices), self.steps(end_t)
         # The first window of each device: which others came with it is a matter of how polls were cut.
         rows, first = np.unique(rows, return_index=True)
         steps, end_t = steps[first], end_t[first]
-        new = self._begun_t[rows] == NEVER
-        self._begun_t[rows[new]] = end_t[new]
-        later = steps > self._step[rows]
+        new = self._known.begun_t[rows] == NEVER
+        self._known.begun_t[rows[new]] = end_t[new]
+        later = steps > self._known.step[rows]
         rows, steps = rows[later], steps[later]
-        following = steps == self._step[rows] + 1
+        following = steps == self._known.step[rows] + 1
         self._commit(rows[following])
-        self._pending[rows[following], WAITING] = self._pending[rows[following], FRESH]
-        self._pending[rows[following], FRESH] = 0
+        self._known.pending[rows[following], WAITING] = self._known.pending[rows[following], FRESH]
+        self._known.pending[rows[following], FRESH] = 0
         # After a silence nothing is known of how it began, so the steps before it teach nothing.
-        self._pending[rows[~following]] = 0
-        self._step[rows] = steps
-        self._move_home(rows[(self._votes[rows] == 0) & (self._other[rows] != self._home[rows])])
+        self._known.pending[rows[~following]] = 0
+        self._known.step[rows] = steps
+        self._move_home(
+            rows[(self._known.votes[rows] == 0) & (self._known.other[rows] != self._known.home[rows])]
+        )
 
     def biases(self, batch: WindowBatch) -> NDArray[np.float32] | None:
         """(B, C) by how many spreads these windows' devices differ from their type; None where none does."""
-        rows = self._rows(batch.devices)
-        if not self._bias[rows].any():
+        rows = self._known.rows(batch.devices)
+        if not self._known.bias[rows].any():
             return None
-        at_home = self._modes(batch) == self._home[rows]
-        return np.where(at_home[:, None], self._bias[rows], 0.0).astype(np.float32)
+        at_home = self._modes(batch) == self._known.home[rows]
+        return np.where(at_home[:, None], self._known.bias[rows], 0.0).astype(np.float32)
 
     def _modes(self, batch: WindowBatch) -> NDArray[np.int64]:
         """(B,) a number for the states that a device was in all through a window; MIXED where they changed."""
@@ -170,13 +177,19 @@ class Baseline:
 
     def _move_home(self, rows: NDArray[np.intp]) -> None:
         """Elsewhere is where these devices mostly are; what was learned at home says nothing of it."""
-        self._home[rows] = self._other[rows]
-        for column in (self._pending, self._seen, self._mean, self._square, self._bias):
+        self._known.home[rows] = self._known.other[rows]
+        for column in (
+            self._known.pending,
+            self._known.seen,
+            self._known.mean,
+            self._known.square,
+            self._known.bias,
+        ):
             column[rows] = 0
 
     def since_service(self, batch: WindowBatch) -> WindowBatch:
         """The windows without the rows from before their device was serviced."""
-        since = self._since_t[self._rows(batch.devices)]
+        since = self._known.since_t[self._known.rows(batch.devices)]
         if not (batch.end_t - self._window_ms < since).any():
             return batch
         row_start = batch.end_t[:, None] - np.arange(self.profile.window_rows, 0, -1) * self.profile.grid_ms
@@ -197,23 +210,23 @@ class Baseline:
         """
         if not self.enabled:
             return
-        rows, modes = self._rows(batch.devices), self._modes(batch)
+        rows, modes = self._known.rows(batch.devices), self._modes(batch)
         low = score.anomaly < self.settings.calm_below
         wary = wary | (calm & ~low)
         calm = calm & low
         told = self._taught(rows, score)
         for index in rounds(rows):
             self._vote(rows[index], modes[index], calm[index])
-            at_home = modes[index] == self._home[rows[index]]
+            at_home = modes[index] == self._known.home[rows[index]]
             self._learn_round(rows[index], batch.end_t[index], calm[index], at_home, wary[index], told[index])
 
     def _vote(self, rows: NDArray[np.intp], modes: NDArray[np.int64], calm: NDArray[np.bool_]) -> None:
         """Boyer and Moore's vote: home is the mode of most windows; a change waits for the next step."""
         told = calm & (modes != MIXED)
         rows, modes = rows[told], modes[told]
-        away = modes != self._home[rows]
-        self._votes[rows] = np.clip(self._votes[rows] + np.where(away, -1, 1), 0, self._settle)
-        self._other[rows[away]] = modes[away]
+        away = modes != self._known.home[rows]
+        self._known.votes[rows] = np.clip(self._known.votes[rows] + np.where(away, -1, 1), 0, self._settle)
+        self._known.other[rows[away]] = modes[away]
 
     def _taught(self, rows: NDArray[np.intp], score: Score) -> NDArray[np.float64]:
         """(B, 2, C) what each window says: 1 and its bias in spreads; 0 where it says nothing."""
@@ -221,7 +234,7 @@ class Baseline:
         off = score.observed.astype(np.float64) - score.expected
         known = self._adaptable & (spread > 0) & np.isfinite(off)
         # What is expected of this very device was moved by its bias; the type's expectation was not.
-        told = np.divide(off, spread, out=np.zeros_like(off), where=known) + self._bias[rows].astype(
+        told = np.divide(off, spread, out=np.zeros_like(off), where=known) + self._known.bias[rows].astype(
             np.float32
         )
         return np.stack((known.astype(np.float64), np.where(known, np.clip(told, -WILD, WILD), 0.0)), 1)
@@ -235,128 +248,98 @@ class Baseline:
         wary: NDArray[np.bool_],
         told: NDArray[np.float64],
     ) -> None:
-        self._pending[rows[wary]] = 0
-        self._hold_t[rows[wary]] = t[wary] + self._hold_ms
+        self._known.pending[rows[wary]] = 0
+        self._known.hold_t[rows[wary]] = t[wary] + self._hold_ms
         newest = calm | wary
-        self._last_t[rows[newest]] = np.maximum(self._last_t[rows[newest]], t[newest])
-        full = t - self._window_ms >= self._since_t[rows]
-        teaches = calm & full & (t > self._hold_t[rows])
-        self._learned[rows[teaches]] += 1
+        self._known.last_t[rows[newest]] = np.maximum(self._known.last_t[rows[newest]], t[newest])
+        full = t - self._window_ms >= self._known.since_t[rows]
+        teaches = calm & full & (t > self._known.hold_t[rows])
+        self._known.learned[rows[teaches]] += 1
         teaches &= at_home
-        self._pending[rows[teaches], FRESH] += told[teaches]
+        self._known.pending[rows[teaches], FRESH] += told[teaches]
 
     def _commit(self, rows: NDArray[np.intp]) -> None:
         """Move the biases of these devices by what the waiting step taught."""
-        taught = self._pending[rows, WAITING]
+        taught = self._known.pending[rows, WAITING]
         rows, taught = rows[taught[:, COUNT].any(1)], taught[taught[:, COUNT].any(1)]
         if not len(rows):
             return
         count, total = taught[:, COUNT], taught[:, SUM]
         known = count > 0
         told = np.divide(total, count, out=np.zeros_like(total), where=known)
-        seen = self._seen[rows] + count
+        seen = self._known.seen[rows] + count
         settled = seen > self._settle
         # Until it is settled it is a mean in which the hours that are still to come count as without a bias.
         gain = count / np.where(settled, self._memory, self._settle)
         keep = np.where(settled, 1 - gain, 1.0)
-        mean = self._mean[rows] * keep + gain * told
-        square = self._square[rows] * keep + gain * told * told
+        mean = self._known.mean[rows] * keep + gain * told
+        square = self._known.square[rows] * keep + gain * told * told
         wanted = np.clip(_agreed(mean, square), -self.settings.bound, self.settings.bound)
-        bias = self._bias[rows]
+        bias = self._known.bias[rows]
         slowest = gain * self.settings.drift
         wanted = np.where(settled, np.clip(wanted, bias - slowest, bias + slowest), wanted)
-        self._bias[rows] = np.where(known, wanted, bias)
-        self._mean[rows], self._square[rows] = mean, square
-        self._seen[rows] = seen
+        self._known.bias[rows] = np.where(known, wanted, bias)
+        self._known.mean[rows], self._known.square[rows] = mean, square
+        self._known.seen[rows] = seen
 
     # -- what people and other parts of the service do ------------------------------------------------
 
     def renew(self, device: str, since_t: int, *, rebaseline: bool) -> None:
         """A device was serviced: rows up to `since_t` count no more; with `rebaseline` its bias is learned anew."""
-        row = self._rows([device])[0]
-        self._since_t[row] = since_t
-        self._hold_t[row] = NEVER
-        self._pending[row] = 0
+        row = self._known.rows([device])[0]
+        self._known.since_t[row] = since_t
+        self._known.hold_t[row] = NEVER
+        self._known.pending[row] = 0
         if rebaseline:
-            self._begun_t[row], self._learned[row], self._renewed[row] = since_t, 0, True
-            for column in (self._seen, self._mean, self._square, self._bias):
+            self._known.begun_t[row], self._known.learned[row], self._known.renewed[row] = since_t, 0, True
+            for column in (self._known.seen, self._known.mean, self._known.square, self._known.bias):
                 column[row] = 0
 
     def forget(self, devices: Sequence[str]) -> None:
         """Remember nothing of these devices."""
-        for row in sorted((self._row[d] for d in devices if d in self._row), reverse=True):
-            self._drop(row)
+        for row in sorted((self._known.row[d] for d in devices if d in self._known.row), reverse=True):
+            self._known.remove(row)
 
     def learning(self) -> Mapping[str, Learning]:
         """How far each device's baseline is; empty where nothing is learned."""
         if not self.enabled:
             return {}
-        return {device: self._learning(row) for device, row in self._row.items()}
+        return {device: self._learning(row) for device, row in self._known.row.items()}
 
     def _learning(self, row: int) -> Learning:
-        learned, begun = int(self._learned[row]), int(self._begun_t[row])
-        newest = int(self._last_t[row])
+        learned, begun = int(self._known.learned[row]), int(self._known.begun_t[row])
+        newest = int(self._known.last_t[row])
         until = None
         if learned > 0 and newest > begun:
             left = max(self._settle - learned, 0)
             until = newest + round(left * (newest - begun) / learned)
-        since = max(int(self._since_t[row]), NEVER + self._window_ms)
+        since = max(int(self._known.since_t[row]), NEVER + self._window_ms)
         return Learning(
-            bool(self._renewed[row]), newest - self._window_ms >= since, learned, self._settle, until
+            bool(self._known.renewed[row]), newest - self._window_ms >= since, learned, self._settle, until
         )
 
     def at_bound(self) -> int:
         """How many devices have a channel whose bias is as large as it may be."""
         limit = self.settings.bound
-        return int((np.abs(self._bias[: len(self._devices)]) >= limit).any(1).sum()) if limit else 0
+        return int((np.abs(self._known.bias[: len(self._known)]) >= limit).any(1).sum()) if limit else 0
 
     def bias(self, device: str) -> NDArray[np.float64]:
         """(C,) by how many spreads a device differs from its type; a copy."""
-        row = self._row.get(device)
-        return np.zeros(len(self.profile.channels)) if row is None else self._bias[row].copy()
-
-    # -- bookkeeping ----------------------------------------------------------------------------------
-
-    def _rows(self, devices: Sequence[str]) -> NDArray[np.intp]:
-        unknown = [device for device in dict.fromkeys(devices) if device not in self._row]
-        if unknown:
-            self._admit(unknown)
-        return np.array([self._row[device] for device in devices], np.intp)
-
-    def _admit(self, devices: Sequence[str]) -> None:
-        start, needed = len(self._devices), len(self._devices) + len(devices)
-        if needed > len(self._step):
-            size = max(16, 2 * len(self._step), needed)
-            for name in self.COLUMNS:
-                setattr(self, f"_{name}", enlarge(getattr(self, f"_{name}"), size, _BLANK.get(name, 0)))
-        self._devices.extend(devices)
-        self._row.update((device, start + i) for i, device in enumerate(devices))
-
-    def _drop(self, row: int) -> None:
-        """Take a device out; the last row moves into its place."""
-        last = len(self._devices) - 1
-        del self._row[self._devices[row]]
-        for name in self.COLUMNS:
-            column = getattr(self, f"_{name}")
-            column[row] = column[last]
-            column[last] = _BLANK.get(name, 0)
-        if row != last:
-            self._devices[row] = self._devices[last]
-            self._row[self._devices[row]] = row
-        self._devices.pop()
+        row = self._known.row.get(device)
+        return np.zeros(len(self.profile.channels)) if row is None else self._known.bias[row].copy()
 
     # -- save and restore -----------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:
         """A copy of all that is remembered."""
-        known = len(self._devices)
-        arrays: dict[str, Array] = {name: getattr(self, f"_{name}")[:known] for name in self.COLUMNS}
+        known = len(self._known)
+        arrays: dict[str, Array] = {name: getattr(self._known, name)[:known] for name in _Known.FILLERS}
         meta: dict[str, Meta] = {
             "type": self.profile.type,
             "channels": list(self.profile.names),
             "step_ms": self._step_ms,
         }
-        return pack("baseline", meta, self._devices, arrays)
+        return pack("baseline", meta, self._known.devices, arrays)
 
     @classmethod
     def restore(cls, profile: DeviceProfile, settings: AdaptationSettings | None, data: bytes) -> "Baseline":
@@ -372,13 +355,13 @@ class Baseline:
         if not isinstance(names, list):
             raise SnapshotError("channels are missing")
         baseline = cls(profile, settings)
-        baseline._admit(saved.ids)
+        baseline._known.admit(saved.ids)
         known = len(saved.ids)
         kept = [(old, profile.index[name]) for old, name in enumerate(names) if name in profile.index]
         before, after = (np.array(side, np.intp) for side in (zip(*kept, strict=True) if kept else ((), ())))
         try:
-            for name in cls.COLUMNS:
-                column, array = getattr(baseline, f"_{name}"), saved.arrays[name]
+            for name in _Known.FILLERS:
+                column, array = getattr(baseline._known, name), saved.arrays[name]
                 if column.ndim == 1:
                     column[:known] = array
                 else:
@@ -387,7 +370,7 @@ class Baseline:
             raise SnapshotError(f"baselines of {profile.type!r} do not fit: {error}") from None
         if saved.meta.get("step_ms") != baseline._step_ms:
             # Numbers of another grid of steps mean nothing here; what was not applied yet is learned again.
-            baseline._step[:known], baseline._pending[:known] = NEVER, 0
+            baseline._known.step[:known], baseline._known.pending[:known] = NEVER, 0
         return baseline
 
 
@@ -400,14 +383,3 @@ def _agreed(mean: NDArray[np.float64], square: NDArray[np.float64]) -> NDArray[n
     variance = np.maximum(square - mean * mean, 0.0)
     kept = np.divide(mean * mean - variance, mean, out=np.zeros_like(mean), where=mean != 0)
     return np.where(mean * mean > variance, kept, 0.0)
-
-
-_BLANK: Final[Mapping[str, int]] = {
-    "step": NEVER,
-    "hold_t": NEVER,
-    "since_t": NEVER,
-    "begun_t": NEVER,
-    "last_t": NEVER,
-    "home": MIXED,
-    "other": MIXED,
-}
