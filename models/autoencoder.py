@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.attention import GatedBlock
 from models.columns import linear, product, through, truth
-from models.preparation import squash
+from models.preparation import KNOTS, squash
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ModelConfig:
 
     patches: int = 8
     """Time patches that levels, liveliness and context are told by."""
-    knots: int = 17
+    knots: int = KNOTS
     """Quantiles of a setting that its rank is read from."""
     squash_span: float = 0.0
     """See `models.preparation.squash`."""

@@ -34,6 +34,10 @@ class ExpressRule:
         if not 1 <= self.k <= self.n:
             raise ValueError(f"an express lane of {self.k} of {self.n} windows is no rule")
 
+    def quickens(self, k: int, n: int) -> bool:
+        """Whether it can be quicker than k of n windows."""
+        return self.n <= n and self.k < k
+
 
 @dataclass(frozen=True, slots=True)
 class AlarmRule:
@@ -52,7 +56,7 @@ class AlarmRule:
         if not 1 <= self.k <= self.n:
             raise ValueError(f"{self.k} of {self.n} windows is no rule")
         quick = self.express
-        if quick and (quick.n > self.n or quick.k >= self.k):
+        if quick and not quick.quickens(self.k, self.n):
             raise ValueError(
                 f"an express lane of {quick.k} of {quick.n} windows is no quicker than {self.k} of {self.n}"
             )

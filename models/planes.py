@@ -103,8 +103,7 @@ def off_rows(ground: "Ground", rows: int) -> Tensor:
     for p in range(P - 2, -1, -1):
         running[p].addcmul_(running[p + 1], kept[p])  # calm patches since the last one that was off
     number = torch.arange(1, P + 1, device=off.device, dtype=off.dtype)[:, None, None]
-    ended = (truth(torch.ge, calm, 2.0) * number).amax(
-        0
-    )  # number of the newest patch that ends the run, or 0
+    # Number of the newest patch that ends the run, or 0.
+    ended = (truth(torch.ge, calm, 2.0) * number).amax(0)
     began = off.mul_(P + 1 - number).mul_(truth(torch.gt, number, ended))
     return began.amax(0) * (rows // P)

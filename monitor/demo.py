@@ -208,15 +208,16 @@ class Demo:
         }
 
     def _print(self, report: Json) -> None:
+        end = report["device_time"]["end"]
         table = Table(title="Faults that were really there", title_justify="left", box=None, pad_edge=False)
         for heading in ("device", "fault", "truly affected", "ranked by Attendant", "found after"):
             table.add_column(heading)
         for row in report["faults"]:
             ranked = ", ".join(f"{r['channel']} {r['share']:.0%}" for r in row["ranked"][:3])
-            after = _after(row, report["device_time"]["end"])
+            after = _after(row, end)
             table.add_row(row["device"], row["fault"], ", ".join(row["channels"][:3]), ranked, after)
         self._console.print(table)
-        begun = [row for row in report["faults"] if _has_begun(row, report["device_time"]["end"])]
+        begun = [row for row in report["faults"] if _has_begun(row, end)]
         found = sum(row["detected_at"] is not None for row in begun)
         self._console.print(
             f"{found} of {len(begun)} faults found, {len(report['false_alerts'])} false alerts, "

@@ -83,7 +83,7 @@ def calibrate_command(
 def _with_express(rule: AlarmRule) -> AlarmRule:
     """The same rule; that of a model older than the express lane gets one, where it is slow enough to gain by it."""
     usual = ExpressRule()
-    if rule.express is not None or usual.k >= rule.k or usual.n > rule.n:
+    if rule.express is not None or not usual.quickens(rule.k, rule.n):
         return rule
     return replace(rule, express=usual)
 

@@ -151,14 +151,14 @@ def shares(logit: Rows, energies: Rows, usual: Usual) -> Shares:
     plain = np.log(energies[:, SIMPLE] / usual.mean**DAMPED + 1e-9)
     both = logit + BLEND * (plain - np.median(plain, 1, keepdims=True))
     evidence = 1 / (1 + np.exp(-np.clip(both, -30, 30)))
-    return Shares(evidence.astype(np.float32), _softmax(logit), _normalized(np.exp(0.5 * plain)))
+    return Shares(evidence.astype(np.float32), _softmax(logit), normalized(np.exp(0.5 * plain)))
 
 
 def _softmax(logit: Rows) -> Rows:
-    return _normalized(np.exp(logit - logit.max(1, keepdims=True)))
+    return normalized(np.exp(logit - logit.max(1, keepdims=True)))
 
 
-def _normalized(x: Array) -> Rows:
+def normalized(x: Array) -> Rows:
     """Rows that sum to 1; where there is nothing, all the same."""
     total = x.sum(1, keepdims=True)
     normalized: Rows = np.where(total > 0, x / np.maximum(total, 1e-30), 1 / x.shape[1]).astype(np.float32)

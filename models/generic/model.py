@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.generic.evidence import FaultQuery, Usual, features, shares
+from models.generic.evidence import FaultQuery, Usual, features, normalized, shares
 from models.generic.history import peak_hold
 from models.generic.level import AlarmLevels, Judged, Level
 from models.generic.practice import Practice, practise
@@ -117,9 +117,7 @@ def running_share(evidence: NDArray[np.floating]) -> NDArray[np.float32]:
 
     An incident shows its channels one after another, and some of them only when it begins; rows sum to 1.
     """
-    held = peak_hold(evidence, WINDOW)
-    share: NDArray[np.float32] = (held / np.maximum(held.sum(1, keepdims=True), 1e-30)).astype(np.float32)
-    return share
+    return normalized(peak_hold(evidence, WINDOW))
 
 
 def fit_generic(
