@@ -35,9 +35,11 @@ class ArtifactError(Exception):
     """A model folder that must not be used; `folder` and `problem` say which and why."""
 
     def __init__(self, folder: Path, problem: str) -> None:
-        super().__init__(f"{folder}: {problem}")
-        self.folder = folder
-        self.problem = problem
+        super().__init__(folder, problem)
+        self.folder, self.problem = folder, problem
+
+    def __str__(self) -> str:
+        return f"{self.folder}: {self.problem}"
 
 
 class _Strict(BaseModel):

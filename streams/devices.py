@@ -22,9 +22,12 @@ class ProfileError(Exception):
     """A profile file that cannot be used; `file` and every `problems` line say what and where."""
 
     def __init__(self, file: Path, problems: list[str]) -> None:
-        super().__init__(f"{file}: " + "; ".join(problems))
+        super().__init__(file, problems)
         self.file = file
         self.problems = problems
+
+    def __str__(self) -> str:
+        return f"{self.file}: " + "; ".join(self.problems)
 
 
 class Channel(BaseModel):

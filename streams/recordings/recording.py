@@ -15,10 +15,13 @@ class RecordingError(Exception):
     """A recording that can't be read, written or played: which file, what is wrong, and how to mend it."""
 
     def __init__(self, file: Path | str, problem: str, remedy: str) -> None:
-        super().__init__(f"{file}: {problem}; {remedy}")
+        super().__init__(file, problem, remedy)
         self.file = Path(file)
         self.problem = problem
         self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.problem}; {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
