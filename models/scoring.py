@@ -140,3 +140,32 @@ class AdaptableScorer(Scorer, Protocol):
             ValueError: shapes that don't fit the model.
         """
         ...
+
+
+@runtime_checkable
+class RememberingScorer(Scorer, Protocol):
+    """A scorer that judges each window of a device by what the windows before it were like."""
+
+    @property
+    def memory_width(self) -> int:
+        """Numbers that it remembers of a device: M."""
+        ...
+
+    def score_remembering(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_],
+        memory: NDArray[np.float32], new_rows: NDArray[np.int64],
+    ) -> tuple[Score, NDArray[np.float32]]:  # fmt: skip
+        """As `score`, of windows of B different devices, each the next one of its device.
+
+        Args:
+            values, mask: (B, T, C); rows that were new in an earlier window are not looked at again.
+            memory: (B, M) what the device's window before left; zeros of a device without one.
+            new_rows: (B,) how many of the newest rows are new, 0 to T.
+
+        Returns:
+            The scores, and the (B, M) memory for the windows that come next. Inputs are not changed.
+
+        Raises:
+            ValueError: shapes that don't fit the model.
+        """
+        ...
