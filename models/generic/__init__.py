@@ -7,24 +7,16 @@ subspaces, usual residuals, threshold). Every score is causal: that of row t has
 learns from them to point at channels, `level` makes scores and alarms of both, `model` composes them.
 """
 
+from models.generic.fitting import SHORTEST, Fitted, GenericConfig, TooShortError, fit_generic
 from models.generic.level import AlarmLevels, hysteresis
-from models.generic.model import (
-    MIN_ROWS,
-    SHORTEST,
-    Ablation,
-    GenericConfig,
-    GenericModel,
-    RowScores,
-    TooShortError,
-    fit_generic,
-    running_share,
-)
+from models.generic.model import MIN_ROWS, Ablation, GenericModel, RowScores, running_share
 
 __all__ = [
     "MIN_ROWS",
     "SHORTEST",
     "Ablation",
     "AlarmLevels",
+    "Fitted",
     "GenericConfig",
     "GenericModel",
     "RowScores",

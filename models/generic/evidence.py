@@ -2,8 +2,8 @@
 
 The query scores every channel by what its residuals say (raw and against what is usual for it, now, over more rows,
 against what came before); its softmax over the channels is their attention. It is linear in log features and strongly
-regularized: richer heads fit the practice better and real causes worse (`models/LOG.md`). Letters: n rows, B nested
-subspaces, C channels, F features.
+regularized: richer heads fit the practice better and real causes worse (`models/LOG.md`). Letters: n rows, D devices,
+B nested subspaces, C channels, F features.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.generic.history import faded_mean, late, slow_mean
+from models.generic.memory import HISTORY, Trace, begun, newest
 from models.generic.practice import Practice
+from models.generic.subspaces import PLAIN, Residuals
 
 RAW = (0, 2, 3, 4)
 """Subspaces whose residual is looked at as it is ..."""
@@ -23,11 +25,15 @@ USUAL = (0, 2, 4)
 """... beside what is usual for the channel there ..."""
 LEVEL = 3
 """... and the one whose change is followed."""
-BACKGROUND = 200
+BACKGROUND, BEHIND = 200, 30
+"""Rows of the slow mean that the level is compared with, and how far behind the row it stays."""
+WANDER = 60
+JUMP, JUMPS, JUMPS_FADE = 3, 16, 4.0
+"""Rows over which a change is taken; rows of changes that count, and how they fade."""
 REGULAR = 0.003
 """Weight of the squared query against the mean cross-entropy; a tenth of it gave the same causes."""
-SIMPLE, DAMPED, BLEND = 2, 0.75, 0.15
-"""The plain residual's part in the share: its subspace, how far it is calibrated, and its power."""
+DAMPED, BLEND = 0.75, 0.15
+"""The plain residual's part in the share: how far it is calibrated, and its power."""
 
 Rows = NDArray[np.float32]
 Array = NDArray[np.floating]
@@ -46,48 +52,83 @@ class Usual(NamedTuple):
     high: Array
     """(C,) 0.2 % and 99.8 % quantiles of the rows."""
 
+    stray: Array
+    """(C,) root mean square of the mean residual outside the subspace `PLAIN`."""
+    shaking: Array
+    """(2, C) mean and spread of the log of the jumps."""
+
     @classmethod
-    def fit(cls, energies: Rows, z: Rows) -> "Usual":
-        """From cross-fitted (N, B, C) energies and the (n, C) training rows."""
+    def fit(cls, left: Residuals, z: Rows) -> "Usual":
+        """From cross-fitted residuals of N rows of one series and its (n, C) training rows."""
+        energies, stray = left.energies[:, 0], np.sqrt((left.stray[:, 0] ** 2).mean(0))
         scale = np.quantile(energies, 0.9, axis=0)
         floor = 0.1 * np.median(scale, axis=1, keepdims=True) + 1e-6
-        mean = energies[:, SIMPLE].mean(0)
+        mean = energies[:, PLAIN].mean(0)
         low, high = np.quantile(z, [0.002, 0.998], axis=0)
+        jumped = jumps(np.repeat(z[:1], HISTORY, 0), z)
+        shaking = np.log(jumped + 1e-3)
         return cls(
             np.maximum(scale, floor), np.maximum(mean, 0.1 * np.median(mean) + 1e-6),
-            np.quantile(_jumps(z), 0.9, axis=0) + 1e-3, low, high,
+            np.quantile(jumped, 0.9, axis=0) + 1e-3, low, high,
+            np.maximum(stray, 0.1 * np.median(stray) + 1e-6),
+            np.stack([shaking.mean(0), np.maximum(shaking.std(0), 0.1)]),
         )  # fmt: skip
 
 
-def _jumps(z: Rows) -> Array:
-    return faded_mean((z - late(z, 3, z[0])) ** 2, 16, 4.0)
+def jumps(past: Array, z: Array) -> Array:
+    """(n, …) mean squared change over `JUMP` rows, of late; `past` are the rows before."""
+    both = np.concatenate([past[len(past) - JUMPS - JUMP + 1 :], z])
+    squares = (both[JUMP:] - both[:-JUMP]) ** 2
+    return faded_mean(squares[: JUMPS - 1], squares[JUMPS - 1 :], JUMPS, JUMPS_FADE)
 
 
-def features(energies: Rows, z: Rows, usual: Usual) -> Rows:
-    """(n, B, C) energies and (n, C) rows → (n, C, F) log features, each from its row and rows before it."""
-    n, _, C = energies.shape
+class Told(NamedTuple):
+    """What is known of the channels of n rows of D devices."""
+
+    features: Rows
+    """(n, D, C, F) log features, each from its row and rows before it."""
+    level: Array
+    """(n, D, C) log residual, calibrated."""
+    jumps: Array
+    """(n, D, C) mean squared change of late."""
+
+
+def features(
+    energies: Rows, z: Rows, usual: Usual, trace: Trace, new: NDArray[np.bool_]
+) -> tuple[Told, Trace]:
+    """(n, D, B, C) energies and (n, D, C) rows → what they tell, and the trace for the rows that come next.
+
+    `new` (D,) devices are those of which `trace` knows nothing.
+    """
     raw = 0.5 * np.log(energies + 1e-4)
     calibrated = 0.5 * np.log(energies / usual.scale + 1e-2)
-    level, sharp = calibrated[:, LEVEL], calibrated[:, RAW[-1]]
-    around = slow_mean(np.minimum(level, 1.5), BACKGROUND, np.minimum(level[0], 1.5))
+    level, sharp = calibrated[..., LEVEL, :], calibrated[..., RAW[-1], :]
+    past_z, past_level = begun(trace.z, z[0], new), begun(trace.level, level[0], new)
+    behind = np.minimum(late(past_level, level, BEHIND), 1.5)
+    around = slow_mean(behind, BACKGROUND, begun(trace.around, behind[0], new))
+    wander = slow_mean(z, WANDER, begun(trace.wander, z[0], new))
+    jumped = jumps(past_z, z)
     outside = np.maximum(0.0, np.maximum(z - usual.high, usual.low - z))
+    past_energy = (np.exp(2 * past_level) - 1e-2) * usual.scale[LEVEL]
     told: list[Array] = [
-        *(raw[:, b] for b in RAW),
-        *(np.broadcast_to(0.5 * np.log(usual.scale[b] + 1e-4), (n, C)) for b in USUAL),
+        *(raw[..., b, :] for b in RAW),
+        *(np.broadcast_to(0.5 * np.log(usual.scale[b] + 1e-4), z.shape) for b in USUAL),
         sharp,
-        0.5 * np.log(faded_mean(energies[:, LEVEL], 40, 12.0) + 1e-4),
-        *(level - late(level, min(rows, n - 1), level[0]) for rows in (10, 40, 300)),
-        level - late(around, 30, around[0]),
-        0.5 * np.log(_jumps(z) / usual.jump + 1e-2),
-        np.log(np.abs(z - slow_mean(z, 60, z[0])) + 0.05),
+        0.5 * np.log(np.maximum(faded_mean(past_energy, energies[..., LEVEL, :], 40, 12.0), 0) + 1e-4),
+        *(level - late(past_level, level, rows) for rows in (10, HISTORY)),
+        level - around,
+        0.5 * np.log(jumped / usual.jump + 1e-2),
+        np.log(np.abs(z - wander) + 0.05),
         np.log(outside + 0.05),
     ]
-    most = min(3, C)
+    most = min(3, z.shape[-1])
     told += [
-        x - np.sort(x, 1)[:, -most:].mean(1, keepdims=True) for x in (raw[:, RAW[1]], raw[:, RAW[3]], sharp)
+        x - np.sort(x, -1)[..., -most:].mean(-1, keepdims=True)
+        for x in (raw[..., RAW[1], :], raw[..., RAW[3], :], sharp)
     ]
     stacked: Rows = np.stack(told, -1).astype(np.float32)
-    return stacked
+    left = Trace(newest(past_z, z), newest(past_level, level), around[-1], wander[-1])
+    return Told(stacked, level, jumped), left
 
 
 class FaultQuery:
@@ -113,9 +154,11 @@ class FaultQuery:
         return cls(center, spread, query, bias)
 
     def logit(self, told: Rows) -> Rows:
-        """(n, C, F) → (n, C)."""
-        logit = ((told - self._center) / self._spread) @ self._query + self._bias
-        return logit.astype(np.float32)
+        """(…, C, F) → (…, C)."""
+        # Summed row by row: the bits of a product of matrices hang on how many rows it has.
+        logit = (((told - self._center) / self._spread) * self._query).sum(-1) + self._bias
+        odds: Rows = logit.astype(np.float32)
+        return odds
 
 
 def _regression(x: Rows, label: Rows) -> tuple[Rows, float]:
@@ -136,7 +179,7 @@ def _regression(x: Rows, label: Rows) -> tuple[Rows, float]:
 
 
 class Shares(NamedTuple):
-    """How the channels share a row's anomaly; (n, C) each."""
+    """How the channels share a row's anomaly; (…, C) each."""
 
     evidence: Rows
     """Not normalized: weak rows speak softly, so that an episode can add its rows up."""
@@ -147,19 +190,19 @@ class Shares(NamedTuple):
 
 
 def shares(logit: Rows, energies: Rows, usual: Usual) -> Shares:
-    """(n, C) log odds and (n, B, C) energies → the share's parts; `evidence` combines attention and residual."""
-    plain = np.log(energies[:, SIMPLE] / usual.mean**DAMPED + 1e-9)
-    both = logit + BLEND * (plain - np.median(plain, 1, keepdims=True))
+    """(…, C) log odds and (…, B, C) energies → the share's parts; `evidence` combines attention and residual."""
+    plain = np.log(energies[..., PLAIN, :] / usual.mean**DAMPED + 1e-9)
+    both = logit + BLEND * (plain - np.median(plain, -1, keepdims=True))
     evidence = 1 / (1 + np.exp(-np.clip(both, -30, 30)))
     return Shares(evidence.astype(np.float32), _softmax(logit), normalized(np.exp(0.5 * plain)))
 
 
 def _softmax(logit: Rows) -> Rows:
-    return normalized(np.exp(logit - logit.max(1, keepdims=True)))
+    return normalized(np.exp(logit - logit.max(-1, keepdims=True)))
 
 
 def normalized(x: Array) -> Rows:
-    """Rows that sum to 1; where there is nothing, all the same."""
-    total = x.sum(1, keepdims=True)
-    normalized: Rows = np.where(total > 0, x / np.maximum(total, 1e-30), 1 / x.shape[1]).astype(np.float32)
+    """(…, C) rows that sum to 1; where there is nothing, all the same."""
+    total = x.sum(-1, keepdims=True)
+    normalized: Rows = np.where(total > 0, x / np.maximum(total, 1e-30), 1 / x.shape[-1]).astype(np.float32)
     return normalized

@@ -1,7 +1,7 @@
 """From energies to one number a row, and to the rows that alarm.
 
 Two things lower a residual, each within bounds: what this series was off by from its beginning, and slow drift.
-Letters: n rows, B nested subspaces, C channels.
+Letters: n rows, D devices, B nested subspaces, C channels.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.generic.evidence import Usual
-from models.generic.history import late, slow_mean
+from models.generic.history import slow_mean
+from models.generic.memory import Drift
 from models.generic.subspaces import WINDOW
 
 BANDS = slice(2, None)
@@ -22,8 +23,8 @@ NORM = 4
 """Power mean over the bands."""
 OWN_ROWS, PRIOR_ROWS, OWN = 2 * WINDOW, WINDOW, 4.0
 """A series' own level is learnt from so many first rows, beside so many as usual, and is no more usual residuals."""
-MEMORY, DELAY = 500.0, WINDOW
-"""Rows of the slow background of every residual, and how far behind the row it stays ..."""
+MEMORY, DELAY = 460.0, 40.0
+"""Rows of the slow background of every residual, and by how many it trails behind the row ..."""
 SPIKE, RELIEF = 2.0, 2.0
 """... what one row adds to it at most, and how far it may lower a residual at most, both in its own level."""
 
@@ -69,38 +70,50 @@ class Level(NamedTuple):
         return cls(unit, np.maximum(residual.mean(0), 0.05), threshold, alarm)
 
     def judged(self, energies: Rows) -> Judged:
-        """(n, B, C) energies → scores and alarms."""
-        anomaly = _joined(np.sqrt(energies / self.unit)) / self.threshold
+        """(n, B, C) energies of a series → scores and alarms."""
+        anomaly = self.reached(energies) / self.threshold
         return Judged(anomaly, hysteresis(anomaly, 1.0, self.alarm.hold))
 
-    def relieved(self, energies: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, B, C) energies less what this series was off by from its beginning and less slow drift, within bounds.
+    def reached(self, energies: Rows) -> Scores:
+        """(…, B, C) energies → (…,) the score, without its threshold."""
+        return _joined(np.sqrt(energies / self.unit))
+
+    def relieved(self, energies: NDArray[np.float32], drift: Drift) -> tuple[NDArray[np.float32], Drift]:
+        """(n, D, B, C) energies less what each series was off by from its beginning and less slow drift, within bounds;
+        and what to know of them for the rows that come next.
 
         A series may begin off its training rows and stay there: its first `OWN_ROWS` say how far. What they say never
         changes again, so that no later incident becomes usual. Drift is what the slow background of the residuals
-        shows: it learns from no more than `SPIKE` of them a row, stays `DELAY` rows behind and divides by no more than
+        shows: it learns from no more than `SPIKE` of them a row, trails `DELAY` rows behind and divides by no more than
         `RELIEF`, so it fades from the score in hours and no incident can hide in it.
         """
+        new = (drift.rows == 0)[:, None, None]
         residual = np.sqrt(energies / self.unit)
-        own = self._own(residual)
-        slow = slow_mean(np.minimum(residual / own, SPIKE * self.usual), MEMORY, self.usual)
-        slow = late(slow, DELAY, self.usual)
-        relief = own * np.clip(slow / self.usual, 1.0, RELIEF)
-        return (energies / relief**2).astype(np.float32)
+        own, begun = self._own(residual, drift)
+        slow = slow_mean(
+            np.minimum(residual / own, SPIKE * self.usual), MEMORY, np.where(new, self.usual, drift.slow)
+        )
+        slower = slow_mean(slow, DELAY, np.where(new, self.usual, drift.slower))
+        relief = own * np.clip(slower / self.usual, 1.0, RELIEF)
+        left = Drift(drift.rows + len(energies), begun, slow[-1], slower[-1])
+        return (energies / relief**2).astype(np.float32), left
 
-    def _own(self, residual: Rows) -> Rows:
-        """(n, B, C) this series' own level in usual residuals, at least 1; from each row and rows before it."""
-        first = np.minimum(residual[:OWN_ROWS] / self.usual, OWN)
-        n = np.arange(1, len(first) + 1)[:, None, None]
-        level = np.maximum((PRIOR_ROWS + first.cumsum(0)) / (PRIOR_ROWS + n), 1.0)
-        later = np.broadcast_to(level[-1:], (len(residual) - len(first), *level.shape[1:]))
-        own: Rows = np.concatenate([level, later])
-        return own
+    def _own(self, residual: Rows, drift: Drift) -> tuple[Rows, Rows]:
+        """(n, D, B, C) these series' own levels in usual residuals, at least 1, from each row and rows before it; and
+        the (D, B, C) sums that they rest on."""
+        at = drift.rows + np.arange(len(residual))[:, None]  # (n, D)
+        counts = (at < OWN_ROWS)[..., None, None]
+        first = np.where(counts, np.minimum(residual / self.usual, OWN), 0.0)
+        begun = drift.begun + first.cumsum(0, dtype=np.float64)
+        n = np.minimum(at + 1, OWN_ROWS)[..., None, None]
+        own: Rows = np.maximum((PRIOR_ROWS + begun) / (PRIOR_ROWS + n), 1.0)
+        return own, begun[-1]
 
 
 def _joined(residual: Rows) -> Scores:
-    """(n, B, C) → (n,): mean over channels, power mean over the bands that make the score."""
-    joined: Scores = (residual[:, BANDS].astype(np.float64).mean(2) ** NORM).mean(1) ** (1 / NORM)
+    """(…, B, C) → (…,): mean over channels, power mean over the bands that make the score."""
+    bands = residual[..., BANDS, :].astype(np.float64).mean(-1)
+    joined: Scores = (bands**NORM).mean(-1) ** (1 / NORM)
     return joined
 
 

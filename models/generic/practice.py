@@ -10,8 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.generic.history import late
-
 KINDS = ("offset", "gain", "noise", "damp", "freeze", "wave")
 KIND_WEIGHTS = (0.45, 0.15, 0.15, 0.05, 0.05, 0.15)
 LENGTHS = (4, 120)
@@ -77,8 +75,9 @@ def _fault(
         own = kind if rng.random() < 0.7 else int(rng.integers(len(KINDS)))
         delay = int(rng.integers(0, max(1, length // 5))) if rng.random() < 0.3 else 0
         amplitude = size * rng.uniform(0.15, 1.0) * rng.choice([-1.0, 1.0])
+        delayed = np.concatenate([np.zeros(delay), course])[:length]
         before = made.z[rows, c].copy()
-        after = _changed(own, before, z[:, c], amplitude, late(course, delay, 0.0).astype(np.float64), rng)
+        after = _changed(own, before, z[:, c], amplitude, delayed, rng)
         effect = float(np.sqrt(np.mean((after - before) ** 2)))
         made.z[rows, c] = after
         made.label[rows, c] = effect > SEEN_FROM

@@ -1,6 +1,6 @@
 """Nested principal subspaces of windows: what is left of a row when more and more of what is usual is taken away.
 
-Letters: n rows, W rows of a window, C channels, B nested subspaces, R newest rows that count.
+Letters: n rows, W rows of a window, H = W - 1, D devices, C channels, B nested subspaces, R newest rows that count.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,11 @@ RECENT = 16
 """Newest rows of the window whose residual counts ..."""
 FADE = 4.0
 """... with weights that fade by 1/e in so many rows: an event must not stay in the score for a whole window."""
+PLAIN = 2
+"""The subspace of the plain residual, signed and not: the one that holds 80 % of the variance."""
 _FIT_ON = 24_000
-_PASS = 2048
+_PASS, _WIDE = 256, 32
+"""Windows a pass, and what their number is filled up to."""
 
 Rows = NDArray[np.float32]
 
@@ -28,9 +31,14 @@ class Scaled(NamedTuple):
     """Rows in spreads of their channel."""
 
     z: Rows
-    """(n, C) where no reading fell the last one stands (0 before the first)."""
+    """(n, …, C) where no reading fell the last one stands (0 before the first)."""
     seen: Rows
-    """(n, C) 1.0 where a reading fell, else 0.0."""
+    """(n, …, C) 1.0 where a reading fell, else 0.0."""
+
+    def begun(self) -> "Scaled":
+        """(n, C) of one series → (H + n, 1, C): before the first row the first one stands."""
+        z, seen = (np.concatenate([np.repeat(x[:1], WINDOW - 1, 0), x])[:, None] for x in self)
+        return Scaled(z, seen)
 
 
 class Scale(NamedTuple):
@@ -50,14 +58,33 @@ class Scale(NamedTuple):
         floor = max(1e-4, 0.1 * float(np.median(moving))) if len(moving) else 1e-2
         return cls(center, np.maximum(spread, floor))
 
-    def apply(self, values: Rows) -> Scaled:
-        """Linear up to 5 spreads, then logarithmic: a wild reading is told from a wilder one and drowns no other."""
+    def apply(self, values: Rows, before: NDArray[np.floating] | float = 0.0) -> Scaled:
+        """(n, …, C) rows in units; `before` (…, C) is what stood before them, in spreads.
+
+        Linear up to 5 spreads, then logarithmic: a wild reading is told from a wilder one and drowns no other.
+        """
         seen = np.isfinite(values)
-        newest = np.maximum.accumulate(np.where(seen, np.arange(len(values))[:, None], -1), 0)
+        at = np.arange(len(values)).reshape(-1, *(1,) * (values.ndim - 1))
+        newest = np.maximum.accumulate(np.where(seen, at, -1), 0)
         carried = np.take_along_axis(values, np.maximum(newest, 0), 0)
-        z = np.where(newest >= 0, (carried - self.center) / self.spread, 0.0)
+        z = (carried - self.center) / self.spread
         z = np.clip(z, -5, 5) + np.sign(z) * np.log1p(np.maximum(np.abs(z) - 5, 0))
-        return Scaled(z.astype(np.float32), seen.astype(np.float32))
+        return Scaled(np.where(newest >= 0, z, before).astype(np.float32), seen.astype(np.float32))
+
+    def unscaled(self, z: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(…, C) rows in spreads → in units: `apply` backwards."""
+        wide = np.clip(z, -5, 5) + np.sign(z) * np.expm1(np.maximum(np.abs(z) - 5, 0))
+        units: NDArray[np.floating] = self.center + self.spread * wide
+        return units
+
+
+class Residuals(NamedTuple):
+    """What is left of N rows of D devices."""
+
+    energies: Rows
+    """(N, D, B, C) mean squared residual outside of each subspace, newest rows first; 0 where nothing was read."""
+    stray: Rows
+    """(N, D, C) mean residual, likewise, outside of the subspace `PLAIN`."""
 
 
 class NestedSubspaces:
@@ -65,12 +92,18 @@ class NestedSubspaces:
 
     def __init__(self, mean: Tensor, basis: Tensor, cuts: tuple[int, ...]) -> None:
         self._mean, self._basis, self._cuts = mean, basis, cuts
+        self._wide = _WIDE if self._rounds_alike() else _PASS
+
+    @property
+    def components(self) -> int:
+        """Of the widest subspace."""
+        return self._cuts[-1]
 
     @classmethod
     def fit(cls, z: Rows, ends: NDArray[np.intp]) -> "NestedSubspaces":
-        """Fit on the windows that end at the rows `ends` of (n, C) rows."""
+        """Fit on the windows that end at the rows `ends` of (H + n, 1, C) rows."""
         some = ends[:: max(1, -(-len(ends) // _FIT_ON))]
-        x = torch.from_numpy(np.ascontiguousarray(_windows(z)[some]).reshape(len(some), -1))
+        x = torch.from_numpy(_windows(z)[some, 0].reshape(len(some), -1))
         mean = x.mean(0)
         x = x - mean
         values, vectors = torch.linalg.eigh((x.T @ x / len(x)).double())
@@ -80,32 +113,60 @@ class NestedSubspaces:
         )
         return cls(mean, vectors.flip(1)[:, : cuts[-1]].float(), cuts)
 
-    def energies(self, rows: Scaled, ends: NDArray[np.intp]) -> Rows:
-        """(N, B, C) mean squared residual outside of each subspace, newest rows first; 0 where nothing was read."""
-        parts = [self._energies(rows, ends[i : i + _PASS]) for i in range(0, len(ends), _PASS)]
-        C = rows.z.shape[1]
-        energies: Rows = np.concatenate(parts) if parts else np.zeros((0, len(KEPT), C), np.float32)
-        return energies
+    def residuals(self, rows: Scaled, ends: NDArray[np.intp] | None = None) -> Residuals:
+        """Of (H + n, D, C) rows: of the windows that end at the rows `ends` of the last n, or at all of them."""
+        z, seen = _windows(rows.z), _windows(rows.seen)[:, :, -RECENT:]
+        D, C = z.shape[1], z.shape[3]
+        ends = np.arange(len(z)) if ends is None else ends
+        row, device = np.repeat(ends, D), np.tile(np.arange(D), len(ends))
+        energies, stray = np.empty((len(row), len(KEPT), C), np.float32), np.empty((len(row), C), np.float32)
+        for i in range(0, len(row), _PASS):
+            some = slice(i, i + _PASS)
+            energies[some], stray[some] = self._pass(
+                z[row[some], device[some]], seen[row[some], device[some]]
+            )
+        return Residuals(energies.reshape(len(ends), D, len(KEPT), C), stray.reshape(len(ends), D, C))
 
-    def _energies(self, rows: Scaled, ends: NDArray[np.intp]) -> Rows:
-        N, C = len(ends), rows.z.shape[1]
-        x = torch.from_numpy(np.ascontiguousarray(_windows(rows.z)[ends]).reshape(N, -1)) - self._mean
-        weight = torch.from_numpy(np.ascontiguousarray(_windows(rows.seen)[ends][:, -RECENT:]))
-        weight = weight * torch.exp(-torch.arange(RECENT - 1, -1, -1) / FADE)[None, :, None]
+    def _pass(self, z: Rows, seen: Rows) -> tuple[Rows, Rows]:
+        """(N, W, C) windows and the (N, R, C) readings of their newest rows → (N, B, C), (N, C).
+
+        Filled up to a multiple of `_WIDE` windows, so that no bit of a window hangs on how many others there are.
+        """
+        N, _, C = z.shape
+        x = torch.zeros(-(-N // self._wide) * self._wide, WINDOW * C)
+        x[:N] = torch.from_numpy(z.reshape(N, -1)) - self._mean
+        weight = torch.from_numpy(seen) * torch.exp(-torch.arange(RECENT - 1, -1, -1) / FADE)[None, :, None]
         total = weight.sum(1).clamp(min=1e-6)
         first = (WINDOW - RECENT) * C
         left, begun, out = x[:, first:].clone(), 0, []
-        for cut in self._cuts:
+        for b, cut in enumerate(self._cuts):
             if cut > begun:
                 band = self._basis[:, begun:cut]
                 left -= (x @ band) @ band[first:].T
                 begun = cut
-            out.append((left.view(N, RECENT, C) ** 2 * weight).sum(1) / total)
-        energies: Rows = torch.stack(out, 1).numpy()
-        return energies
+            rest = left[:N].view(N, RECENT, C)
+            out.append((rest**2 * weight).sum(1) / total)
+            if b == PLAIN:
+                stray = (rest * weight).sum(1) / total
+        return torch.stack(out, 1).numpy(), stray.numpy()
+
+    def _rounds_alike(self) -> bool:
+        """True where few windows get the bits that many get; the machine's kernels decide."""
+        self._wide, C = _WIDE, len(self._mean) // WINDOW
+        z = np.random.default_rng(0).normal(0, 3, (_PASS, WINDOW, C)).astype(np.float32)
+        seen = np.ones((_PASS, RECENT, C), np.float32)
+        few = [self._pass(z[i : i + _WIDE], seen[i : i + _WIDE])[0] for i in range(0, _PASS, _WIDE)]
+        return np.array_equal(np.concatenate(few), self._pass(z, seen)[0])
+
+    def expected(self, z: Rows) -> Rows:
+        """(N, W, C) windows → the same as the subspace `PLAIN` holds them: what would have been usual."""
+        basis = self._basis[:, : self._cuts[PLAIN]]
+        rows = [torch.from_numpy(one.reshape(1, -1)) - self._mean for one in z]
+        held = [(one @ basis) @ basis.T + self._mean for one in rows]
+        expected: Rows = torch.cat(held).numpy().reshape(z.shape) if held else z
+        return expected
 
 
 def _windows(rows: Rows) -> Rows:
-    """(n, W, C) view: the window that ends at every row; before the first row the first one stands."""
-    padded = np.concatenate([np.repeat(rows[:1], WINDOW - 1, 0), rows])
-    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW, 0).transpose(0, 2, 1)
+    """(H + n, D, C) → (n, D, W, C) view: the window that ends at every row but the first H."""
+    return np.lib.stride_tricks.sliding_window_view(rows, WINDOW, 0).transpose(0, 1, 3, 2)

@@ -127,7 +127,7 @@ def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -
         done = phases.setdefault(step.step, len(phases)) + step.done / max(step.total, 1)
         tell(f"{case.series}, seed {seed}: {step.step} {step.done}/{step.total}", min(0.85, 0.25 * done))
 
-    return fit_generic(case.names, case.train, case.step_s, seed, config, progress)
+    return fit_generic(case.names, case.train, case.step_s, seed, config, progress).model
 
 
 def _shown(told: "RowScores", method: str, seconds: float, ranks: bool) -> Iterator[_Scored]:

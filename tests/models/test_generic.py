@@ -38,7 +38,7 @@ def rows(seed: int, n: int) -> Rows:
 @pytest.fixture(scope="module")
 def fitted() -> GenericModel:
     """Fitted on 600 rows."""
-    return fit_generic(["a", "b", "c", "d"], rows(0, 600), 1.0, 0, QUICK)
+    return fit_generic(["a", "b", "c", "d"], rows(0, 600), 1.0, 0, QUICK).model
 
 
 def test_a_channel_that_leaves_the_others_is_found_and_named(fitted: GenericModel) -> None:
@@ -70,7 +70,7 @@ def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel
 
 def test_the_same_seed_gives_the_same_scores_and_one_channel_is_enough() -> None:
     train, test = rows(4, 300)[:, :1], rows(5, 80)[:, :1]
-    one, two = (fit_generic(["a"], train, 1.0, 7, QUICK).score(test) for _ in range(2))
+    one, two = (fit_generic(["a"], train, 1.0, 7, QUICK).model.score(test) for _ in range(2))
     np.testing.assert_array_equal(one.anomaly, two.anomaly)
     np.testing.assert_array_equal(one.share, np.ones((80, 1), np.float32))
 

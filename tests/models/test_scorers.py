@@ -9,6 +9,9 @@ import pytest
 from models.artifacts import load_artifact, save_artifact
 from models.baselines import RobustZ, WindowedPCA
 from models.calibration import AlarmRule
+from models.generic import GenericConfig
+from models.generic.learning import fit_series
+from models.generic.scorer import SeriesScorer
 from models.scoring import Scorer
 from models.training import draw
 from tests.checks.scorer_laws import LAWS, Windows, assert_same
@@ -19,7 +22,9 @@ NAMES = [c.name for c in CHANNELS]
 WATCHED = [c.is_target for c in CHANNELS]
 
 
-@pytest.fixture(scope="module", params=["attention", "attention-loaded", "windowed-pca", "robust-z"])
+@pytest.fixture(
+    scope="module", params=["attention", "attention-loaded", "series", "windowed-pca", "robust-z"]
+)
 def scorer(
     request: pytest.FixtureRequest, tiny: TinyFleet, tmp_path_factory: pytest.TempPathFactory
 ) -> Scorer:
@@ -28,9 +33,25 @@ def scorer(
         return tiny.trained.scorer
     if request.param == "attention-loaded":
         return load_artifact(saved(tiny, tmp_path_factory.mktemp("artifact")))
+    if request.param == "series":
+        return series_scorer(tiny)
     learn = draw(tiny.series, ROWS, 1500, 0, np.random.default_rng(1))
     kind = WindowedPCA if request.param == "windowed-pca" else RobustZ
     return kind(request.param, NAMES, WATCHED, *learn)
+
+
+def series_scorer(tiny: TinyFleet) -> SeriesScorer:
+    """Of a single device of the fleet."""
+    return fit_series(
+        "pump",
+        "1",
+        CHANNELS,
+        ROWS,
+        STRIDE,
+        ROW_S,
+        tiny.series[:1],
+        fit=GenericConfig(practices=1),
+    ).scorer
 
 
 def saved(tiny: TinyFleet, folder: Path) -> Path:

@@ -70,7 +70,10 @@ class Plain:
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.generic, "fit_generic", lambda _names, train, *_rest: Plain(train))
+    def fit(_names: object, train: NDArray[np.float32], *_rest: object) -> SimpleNamespace:
+        return SimpleNamespace(model=Plain(train))
+
+    monkeypatch.setattr(models.generic, "fit_generic", fit)
 
 
 def screen() -> Console:

@@ -1,0 +1,151 @@
+"""Fault-free rows → a model of the series. Knows no file and no device."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.generic.evidence import FaultQuery, Usual, features
+from models.generic.level import AlarmLevels, Level
+from models.generic.memory import HISTORY, Memory
+from models.generic.model import GenericModel
+from models.generic.practice import Practice, practise
+from models.generic.subspaces import WINDOW, NestedSubspaces, Residuals, Rows, Scale, Scaled
+from models.recipe import Progress
+
+SHORTEST = 5 * WINDOW
+"""Fewest training rows: every third of them is held back once, and the rest must hold more than a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenericConfig:
+    """How to fit; one configuration for every series."""
+
+    folds: int = 3
+    """Parts of the training rows; each is scored by subspaces that were fitted on the others."""
+    most_rows: int = 12_000
+    """Rows that the calibration looks at."""
+    practice_rows: int = 1_500
+    """Longest stretch of a fold that faults are practised on ..."""
+    practices: int = 4
+    """... and how often: where rows are few, one draw of faults is luck."""
+    alarm: AlarmLevels = field(default_factory=AlarmLevels)
+
+
+class TooShortError(Exception):
+    """Fewer training rows than a model can be fitted and calibrated on."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(f"{rows} training rows; a model and its threshold need at least {SHORTEST}")
+        self.rows = rows
+
+
+class HeldBack(NamedTuple):
+    """One part of the training rows and a model of the others."""
+
+    rows: slice
+    model: GenericModel
+
+
+class Fitted(NamedTuple):
+    """A model, and how to tell what it would say of rows that it does not know."""
+
+    model: GenericModel
+    held_back: list[HeldBack]
+
+
+def fit_generic(
+    channels: Sequence[str], values: NDArray[np.float32], row_s: float, seed: int,
+    config: GenericConfig | None = None, progress: Callable[[Progress], None] = lambda _: None,
+    breaks: Sequence[int] = (),
+) -> Fitted:  # fmt: skip
+    """Fit on (n, C) training rows in time order, NaN without a reading.
+
+    Args:
+        channels: their names; only how many there are matters.
+        row_s: seconds a row; the model counts in rows.
+        seed: of the faults that evidence is learnt from.
+        progress: told after every fold.
+        breaks: rows before which another recording begins.
+
+    Raises:
+        TooShortError: fewer than `SHORTEST` rows.
+        ValueError: as many names as columns are needed.
+    """
+    del row_s
+    if len(channels) != values.shape[1]:
+        raise ValueError(f"{len(channels)} channel names for {values.shape[1]} columns")
+    if len(values) < SHORTEST:
+        raise TooShortError(len(values))
+    # One thread gives the same bits everywhere, and beside other processes a second one costs more than it brings.
+    torch.set_num_threads(1)
+    config, rng = config or GenericConfig(), np.random.default_rng(seed)
+    scale = Scale.fit(values)
+    rows = scale.apply(values)
+    whole = _whole(len(values), breaks)
+    folds = [_fold(rows, k, whole, config, rng) for k in range(config.folds)]
+    progress(Progress("normal", config.folds, config.folds + 1, 0.0))
+    left = Residuals(*(np.concatenate(planes) for planes in zip(*(f.left for f in folds), strict=True)))
+    usual = Usual.fit(left, rows.z)
+    query = FaultQuery.fit([_example(*made, usual) for fold in folds for made in fold.practised], rng)
+    level = Level.fit(left.energies[:, 0], usual, config.alarm)
+    subspaces = NestedSubspaces.fit(rows.begun().z, np.flatnonzero(whole))
+    progress(Progress("normal", config.folds + 1, config.folds + 1, 0.0))
+    held_back = [HeldBack(f.rows, GenericModel(scale, f.subspaces, usual, query, level)) for f in folds]
+    return Fitted(GenericModel(scale, subspaces, usual, query, level), held_back)
+
+
+def _whole(n: int, breaks: Sequence[int]) -> NDArray[np.bool_]:
+    """(n,) rows whose window lies within one recording; before the first of all its first row stands."""
+    whole = np.ones(n, np.bool_)
+    for begin in breaks:
+        whole[begin : begin + HISTORY] = False
+    return whole
+
+
+class _Fold(NamedTuple):
+    """One held-back part of the training rows, seen by subspaces fitted on the rest."""
+
+    rows: slice
+    subspaces: NestedSubspaces
+    left: Residuals
+    practised: list[tuple[Residuals, Practice]]
+
+
+def _fold(
+    rows: Scaled, k: int, whole: NDArray[np.bool_], config: GenericConfig, rng: np.random.Generator
+) -> _Fold:
+    n = len(rows.z)
+    low, high = n * k // config.folds, n * (k + 1) // config.folds
+    others = whole.copy()
+    others[:HISTORY] = others[low : high + WINDOW] = False
+    series = rows.begun()
+    subspaces = NestedSubspaces.fit(series.z, np.flatnonzero(others))
+    some = np.arange(low, high, max(1, n // config.most_rows))
+    practised = [
+        (subspaces.residuals(Scaled(made.z, seen).begun()), made)
+        for _ in range(config.practices)
+        for made, seen in _practised(rows, low, high, config, rng)
+    ]
+    return _Fold(slice(low, high), subspaces, subspaces.residuals(series, some), practised)
+
+
+def _example(left: Residuals, made: Practice, usual: Usual) -> tuple[Rows, Practice]:
+    C = made.z.shape[1]
+    nothing = Memory.unpacked(np.zeros((1, Memory.width(C)), np.float32), C).trace
+    told, _ = features(left.energies, made.z[:, None], usual, nothing, np.ones(1, np.bool_))
+    return told.features[:, 0], made
+
+
+def _practised(
+    rows: Scaled, low: int, high: int, config: GenericConfig, rng: np.random.Generator
+) -> Iterator[tuple[Practice, Rows]]:
+    """A stretch of the rows `low` to `high` with faults put into it, and as it is; beside each, where it was read."""
+    length = min(config.practice_rows, high - low)
+    begin = low + int(rng.integers(0, high - low - length + 1))
+    clean, seen = rows.z[begin : begin + length], rows.seen[begin : begin + length]
+    yield practise(clean, rng), seen
+    yield Practice(clean, np.zeros_like(clean), np.ones_like(clean)), seen

@@ -1,0 +1,79 @@
+"""Recordings of one or a few healthy devices → a calibrated scorer of their type. Knows no file and no terminal.
+
+Where there is no fleet to learn from, a device type is watched as the series that it is: nobody says what settings
+explain, and what is usual is what these devices did. Each third of the rows is held back once, and the threshold rests
+on what models of the other two thirds say of it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibration import Threshold, fit_threshold
+from models.fleet import Series, data_digest
+from models.generic.fitting import Fitted, GenericConfig, fit_generic
+from models.generic.model import GenericModel
+from models.generic.scorer import SeriesScorer
+from models.generic.slopes import Slopes
+from models.preparation import ChannelSpec
+from models.recipe import Progress, TrainingConfig
+from models.scoring import ModelIdentity
+
+
+class TrainedSeries(NamedTuple):
+    """What `fit_series` gives."""
+
+    scorer: SeriesScorer
+    metrics: dict[str, float]
+    data_digest: str
+    """SHA-256 over the training arrays, hex."""
+
+
+def fit_series(
+    name: str, version: str, channels: Sequence[ChannelSpec], rows: int, stride: int, row_s: float,
+    series: Sequence[Series], config: TrainingConfig | None = None,
+    progress: Callable[[Progress], None] = lambda _: None, fit: GenericConfig | None = None,
+) -> TrainedSeries:  # fmt: skip
+    """Learn from fault-free series; arguments as of `models.training.train`. Of the configuration the seed, the budget
+    and the alarm rule count here.
+
+    Raises:
+        TooShortError: fewer rows than a model can be fitted and calibrated on.
+    """
+    config = config or TrainingConfig()
+    values = [np.where(s.mask, s.values, np.float32(np.nan)) for s in series]
+    slopes = Slopes([i for i, c in enumerate(channels) if c.role == "counter"])
+    rates = [slopes.apply(v[:, None], slopes.unknown(1))[0][:, 0] for v in values]
+    ends = np.cumsum([len(r) for r in rates])
+    fitted = fit_generic(
+        [c.name for c in channels], np.concatenate(rates), row_s, config.seed, fit, progress,
+        ends[:-1].tolist(),
+    )  # fmt: skip
+    held_back = list(_held_back(fitted, values, ends))
+    unfitted = Threshold((0.0,), (1.0,), 0.0, 0.0, 0.0)
+    statistics = []
+    for model, part in held_back:
+        scorer = SeriesScorer(model, channels, rows, unfitted, ModelIdentity(name, version, ""))
+        statistics.append(scorer.statistics(part, stride))
+        progress(Progress("threshold", len(statistics), len(held_back), 0.0))
+    threshold = fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
+    metrics = {
+        "alarms_a_device_day_seen": threshold.rate_seen, "device_days": threshold.device_days,
+        "subspace_components": float(fitted.model.subspaces.components),
+    }  # fmt: skip
+    scorer = SeriesScorer(fitted.model, channels, rows, threshold, ModelIdentity(name, version, ""))
+    return TrainedSeries(scorer, metrics, data_digest(series))
+
+
+def _held_back(
+    fitted: Fitted, values: Sequence[NDArray[np.float32]], ends: NDArray[np.int64]
+) -> Iterator[tuple[GenericModel, NDArray[np.float32]]]:
+    """Models, each with a stretch of one recording that it does not know."""
+    for fold in fitted.held_back:
+        for recording, end in zip(values, ends.tolist(), strict=True):
+            begin = end - len(recording)
+            low, high = max(fold.rows.start, begin), min(fold.rows.stop, end)
+            if low < high:
+                yield fold.model, recording[low - begin : high - begin]

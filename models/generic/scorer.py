@@ -1,0 +1,226 @@
+"""`models.scoring.RememberingScorer` around a fitted model of a series: windows of many devices in, scores out.
+
+Only the rows of a window that are new are looked at; what the ones before came to is remembered. So a device is scored
+as its whole series would be (`GenericModel.score`). Settings and states help to tell what is usual and are no causes.
+Letters: B windows, T rows, n new rows, C channels, K counters, M numbers remembered.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibration import Threshold
+from models.generic.evidence import normalized
+from models.generic.history import peak_hold
+from models.generic.memory import Memory
+from models.generic.model import Advanced, GenericModel, counted
+from models.generic.slopes import Slopes
+from models.generic.subspaces import FADE, RECENT, WINDOW
+from models.preparation import ChannelSpec
+from models.scoring import Explanation, ModelIdentity, Score
+
+CERTAIN = 2.0
+"""Spreads from which on a channel has a direction."""
+OFF_FROM, OFF_TO = 0.35, 0.0
+"""A channel is off from this log calibrated residual on, and goes on being off above the other."""
+PATCHES = 8
+"""Most parts of a window that an explanation tells apart."""
+WIDE = 2.0
+"""Half the width of the expected band, in root mean squares of the usual residual."""
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class SeriesScorer:
+    """Scores windows by what their device has been like so far."""
+
+    def __init__(
+        self, model: GenericModel, channels: Sequence[ChannelSpec], rows: int, threshold: Threshold,
+        identity: ModelIdentity,
+    ) -> None:  # fmt: skip
+        self.model, self.specs, self.threshold = model, tuple(channels), threshold
+        self._rows, self._identity = rows, identity
+        self._targets = np.array([c.is_target for c in channels])
+        self._counts = np.array([c.role == "counter" for c in channels])
+        self._slopes = Slopes(np.flatnonzero(self._counts).tolist())
+        weight = np.exp(-np.arange(RECENT - 1, -1, -1) / FADE)
+        self._recent = weight[-min(rows, RECENT) :, None, None].astype(np.float32)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self._identity
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self.specs)
+
+    @property
+    def window_rows(self) -> int:
+        return self._rows
+
+    @property
+    def memory_width(self) -> int:
+        """See `models.scoring.RememberingScorer.memory_width`."""
+        return self._slopes.width + Memory.width(len(self.specs))
+
+    def score(self, values: Floats, mask: Mask) -> Score:
+        """See `models.scoring.Scorer.score`: each window as that of a device of which nothing is known."""
+        nothing = np.zeros((len(values), self.memory_width), np.float32)
+        return self.score_remembering(values, mask, nothing, np.full(len(values), self._rows))[0]
+
+    def score_remembering(
+        self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64]
+    ) -> tuple[Score, Floats]:
+        """See `models.scoring.RememberingScorer.score_remembering`. A window's score is that of its newest row."""
+        self._check(values, mask, memory, new_rows)
+        score, left = self._nothing(mask), memory.copy()
+        counts = np.minimum(new_rows, self._began(mask, memory))
+        for n in np.unique(counts[counts > 0]):
+            some = np.flatnonzero(counts == n)
+            told, left[some] = self._advance(values[some], mask[some], memory[some], int(n))
+            for name in Score.__slots__:
+                plane = getattr(score, name)
+                plane[some] = getattr(told, name)
+        return score, left
+
+    def statistics(self, values: Floats, stride: int) -> Floats:
+        """(R, C) rows of one device from its beginning, NaN without a reading → (N, 1) what the threshold is fitted on,
+        a window a stride."""
+        rows, _ = self._slopes.apply(values[:, None], self._slopes.unknown(1))
+        told, _ = self.model.advance(rows, self.model.unknown(1))
+        return _statistic(told)[~told.early[:, 0]][::stride]
+
+    def explain(self, values: Floats, mask: Mask) -> Explanation:
+        """See `models.scoring.Explainer.explain`: what the subspace of the plain residual holds of the window.
+
+        The attention to a channel is its share, spread over time as the squares of its residual are.
+        """
+        rows, _ = self._slopes.apply(_rows(values, mask), self._slopes.unknown(len(values)))
+        z = self.model.scale.apply(rows).z
+        usual = self._usual_rows(z)
+        off = np.where(mask, (z - usual).transpose(1, 0, 2), 0.0)
+        P = max(p for p in range(1, PATCHES + 1) if self._rows % p == 0)
+        energy = (off**2).reshape(len(off), P, self._rows // P, off.shape[2]).sum(2) + 1e-6
+        cells = energy / energy.sum(1, keepdims=True) * self.score(values, mask).share[:, None]
+        wide = WIDE * np.sqrt(self.model.usual.mean)
+        edges = (self.model.scale.unscaled(usual + side).transpose(1, 0, 2) for side in (0.0, -wide, wide))
+        level = self._targets & ~self._counts
+        expected, low, high = (np.where(level, edge, np.nan).astype(np.float32) for edge in edges)
+        return Explanation(expected, low, high, cells.astype(np.float32))
+
+    def _usual_rows(self, z: Floats) -> Floats:
+        """(T, B, C) → the same as the model would have it, window by window of its own, the newest one whole."""
+        T = len(z)
+        padded = np.concatenate([np.repeat(z[:1], -T % WINDOW, 0), z])
+        windows = padded.reshape(len(padded) // WINDOW, WINDOW, *z.shape[1:]).transpose(0, 2, 1, 3)
+        usual = self.model.subspaces.expected(windows.reshape(-1, WINDOW, z.shape[2])).reshape(windows.shape)
+        rows: Floats = usual.transpose(0, 2, 1, 3).reshape(padded.shape)[len(padded) - T :]
+        return rows
+
+    # -- one row after the other -----------------------------------------------------------------------
+
+    def _advance(self, values: Floats, mask: Mask, memory: Floats, n: int) -> tuple[Score, Floats]:
+        """The newest n rows of every window."""
+        K, C = self._slopes.width, len(self.specs)
+        known = np.where(memory[:, K:][:, :1] > 0, memory[:, :K], self._slopes.unknown(len(memory)))
+        rows, slopes = self._slopes.apply(_rows(values[:, -n:], mask[:, -n:]), known)
+        told, left = self.model.advance(rows, Memory.unpacked(memory[:, K:], C))
+        left = left._replace(held=self._held(told, left.held), off=_off(told.told.level, left.off))
+        packed = np.concatenate([slopes, left.packed()], 1)
+        return self._score(values, mask, told, left), packed
+
+    def _held(self, told: Advanced, held: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(B, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
+        anomaly = np.where(told.early, 0.0, told.reached / self.model.level.threshold)
+        evidence = told.parts.evidence * counted(anomaly)[..., None] * self._targets
+        strongest: NDArray[np.floating] = peak_hold(evidence, WINDOW, held)[-1]
+        return strongest
+
+    def _score(self, values: Floats, mask: Mask, told: Advanced, left: Memory) -> Score:
+        """Of the newest row."""
+        newest = len(self._recent)
+        weight = mask[:, -newest:].transpose(1, 0, 2) * self._recent
+        total = np.maximum(weight.sum(0), 1e-9)
+        known = self._targets & mask[:, -newest:].any(1)
+        z = (weight * left.trace.z[-newest:]).sum(0) / total
+        observed = (weight * np.nan_to_num(_rows(values, mask)[-newest:])).sum(0) / total
+        stray, usual = told.stray[-1], self.model.usual
+        # A counter has no level to expect: it is told what it would show had it gone on as usual.
+        counted_on = observed - stray * self.model.scale.spread * self._recent.sum()
+        expected = np.where(self._counts, counted_on, self.model.scale.unscaled(z - stray))
+        deviation, shaking = stray / usual.stray, np.log(told.told.jumps[-1] + 1e-3)
+        imputed: Mask = np.logical_not(mask.any(1))
+        share, attention, residual = (
+            normalized(plane * self._targets)
+            for plane in (left.held, told.parts.attention[-1], told.parts.residual[-1])
+        )
+        anomaly = self.threshold.anomaly(_statistic(told)[-1][:, None])
+        return Score(
+            anomaly=np.where(told.early[-1], np.float32(0), anomaly),
+            share=share, attention=attention, residual=residual,
+            observed=_where(known, observed), expected=_where(known, expected),
+            direction=np.where(known & (np.abs(deviation) >= CERTAIN), np.sign(deviation), 0).astype(np.int8),
+            imputed=imputed, spread=np.full(observed.shape, np.nan, np.float32),
+            deviation=_where(known, deviation),
+            liveliness=_where(known, (shaking - usual.shaking[0]) / usual.shaking[1]),
+            off_rows=np.where(known, np.minimum(left.off, self._rows), 0).astype(np.int16),
+        )  # fmt: skip
+
+    def _check(self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64]) -> None:
+        rows, C = self._rows, len(self.specs)
+        if values.ndim != 3 or values.shape[1:] != (rows, C):
+            raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {C})")
+        if mask.shape != values.shape:
+            raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
+        if memory.shape != (len(values), self.memory_width):
+            raise ValueError(
+                f"memory of shape {memory.shape}, the model takes ({len(values)}, {self.memory_width})"
+            )
+        if new_rows.shape != (len(values),) or (
+            len(values) and not 0 <= new_rows.min() <= new_rows.max() <= rows
+        ):
+            raise ValueError(f"new rows must be 0 to {rows} of each of the {len(values)} windows")
+
+    def _began(self, mask: Mask, memory: Floats) -> NDArray[np.int64]:
+        """(B,) how many of the newest rows there are: a new device's series begins with its first reading."""
+        new = memory[:, self._slopes.width] == 0
+        heard = np.asarray(mask.any(2))
+        first = np.where(heard.any(axis=1), heard.argmax(1), self._rows)
+        return np.where(new, self._rows - first, self._rows)
+
+    def _nothing(self, mask: Mask) -> Score:
+        """Of windows that tell nothing new."""
+        B, C = len(mask), len(self.specs)
+        even = np.broadcast_to(self._targets / max(self._targets.sum(), 1), (B, C)).astype(np.float32)
+        none = np.full((B, C), np.nan, np.float32)
+        return Score(
+            anomaly=np.zeros(B, np.float32), share=even, attention=even.copy(), residual=even.copy(),
+            observed=none, expected=none.copy(), direction=np.zeros((B, C), np.int8),
+            imputed=np.logical_not(mask.any(1)), spread=none.copy(), deviation=none.copy(), liveliness=none.copy(),
+            off_rows=np.zeros((B, C), np.int16),
+        )  # fmt: skip
+
+
+def _rows(values: Floats, mask: Mask) -> Floats:
+    """(B, n, C) → (n, B, C), NaN without a reading."""
+    rows: Floats = np.where(mask, values, np.float32(np.nan)).transpose(1, 0, 2)
+    return rows
+
+
+def _statistic(told: Advanced) -> Floats:
+    """(n, D) log of the score: the tail that a threshold is fitted to is that of a logarithm."""
+    return np.log(told.reached + 1e-6).astype(np.float32)
+
+
+def _where(known: Mask, x: NDArray[np.floating]) -> Floats:
+    """NaN where nothing is known."""
+    return np.where(known, x, np.nan).astype(np.float32)
+
+
+def _off(level: NDArray[np.floating], off: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(n, D, C) log residuals and the (D, C) rows for which each channel was off before → after them."""
+    for row in level:
+        off = np.where((row > OFF_FROM) | ((row > OFF_TO) & (off > 0)), off + 1, 0)
+    return off
