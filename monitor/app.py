@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from models.scoring import AdaptableScorer, Scorer
+from models.scoring import AdaptableScorer, RememberingScorer, Scorer
 from monitor import __version__
 from monitor.clock import StreamClock
 from monitor.dispatch import Dispatcher
@@ -107,19 +107,7 @@ async def open_service(
             inference=inference,
             outbox=outbox,
             metrics=metrics,
-            recipe=LaneRecipe(
-                profiles=profiles,
-                models={kind: scorer.identity for kind, scorer in scorers.items()},
-                judges={kind: settings.judge.fitted_for(rule) for kind, rule in rules.items()},
-                silence=settings.silence,
-                adaptation={
-                    kind: settings.adaptation
-                    for kind, scorer in scorers.items()
-                    if isinstance(scorer, AdaptableScorer)
-                },
-                links=settings.links,
-                directory=settings.directory(),
-            ),
+            recipe=lane_recipe(settings, profiles, scorers, rules),
             clock=clock or StreamClock.started_at(scale=settings.time_scale),
             settings=PipelineSettings(
                 rejected_topic=settings.telemetry.rejected_topic,
@@ -128,6 +116,33 @@ async def open_service(
             observers=observers,
         )
         yield Service(settings, pipeline, outbox, dispatcher, metrics, scorers)
+
+
+def lane_recipe(
+    settings: Settings,
+    profiles: Mapping[str, DeviceProfile],
+    scorers: Mapping[str, Scorer],
+    rules: Mapping[str, "AlarmRule"],
+) -> LaneRecipe:
+    """What every lane is made from: what each type's scorer can be told of a device says what is kept of it."""
+    memories = {
+        kind: scorer.memory_width for kind, scorer in scorers.items() if isinstance(scorer, RememberingScorer)
+    }
+    return LaneRecipe(
+        profiles=profiles,
+        models={kind: scorer.identity for kind, scorer in scorers.items()},
+        judges={kind: settings.judge.fitted_for(rule) for kind, rule in rules.items()},
+        silence=settings.silence,
+        # A scorer that remembers is told of no bias: what is usual for a device is its own to remember.
+        adaptation={
+            kind: settings.adaptation
+            for kind, scorer in scorers.items()
+            if isinstance(scorer, AdaptableScorer) and kind not in memories
+        },
+        memories=memories,
+        links=settings.links,
+        directory=settings.directory(),
+    )
 
 
 def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:

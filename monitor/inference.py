@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring import AdaptableScorer, Explainer, Explanation, Score, Scorer
+from models.scoring import Explainer, Explanation, Scorer
+from monitor.due import Answer, Bias, Due, answer
+from monitor.findings import Recalled
 from monitor.metrics import Metrics
-from streams.blocks import WindowBatch
 
 
 class MissingModelError(Exception):
@@ -24,10 +25,6 @@ class MissingModelError(Exception):
     def __init__(self, device_type: str) -> None:
         super().__init__(f"no trained model for device type {device_type}; train one with `attendant train`")
         self.device_type = device_type
-
-
-Bias = NDArray[np.float32]
-"""(B, C) by how many spreads each window's device differs from its type."""
 
 
 class Inference:
@@ -52,37 +49,35 @@ class Inference:
     def knows(self, device_type: str) -> bool:
         return device_type in self._scorers
 
-    async def score(self, batches: Sequence[WindowBatch], biases: Sequence[Bias | None]) -> list[Score]:
-        """One `Score` a batch, in the order of `batches`; no bias is a bias of 0."""
-        if not batches:
+    async def score(self, due: Sequence[Due]) -> list[Answer]:
+        """One answer a batch, in the order of `due`; no bias is a bias of 0."""
+        if not due:
             return []
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._score, batches, biases)
+        return await loop.run_in_executor(self._thread, self._score, due)
 
-    def _score(self, batches: Sequence[WindowBatch], biases: Sequence[Bias | None]) -> list[Score]:
-        scores: list[Score | None] = [None] * len(batches)
+    def _score(self, due: Sequence[Due]) -> list[Answer]:
+        answers: list[Answer | None] = [None] * len(due)
         by_type: dict[str, list[int]] = {}
-        for position, batch in enumerate(batches):
-            by_type.setdefault(batch.profile.type, []).append(position)
+        for position, one in enumerate(due):
+            by_type.setdefault(one.batch.profile.type, []).append(position)
         for device_type, positions in by_type.items():
-            together = [batches[position] for position in positions]
-            found = self._score_type(device_type, together, [biases[position] for position in positions])
-            for position, score in zip(positions, found, strict=True):
-                scores[position] = score
-        return [score for score in scores if score is not None]
+            found = self._score_type(device_type, [due[position] for position in positions])
+            for position, told in zip(positions, found, strict=True):
+                answers[position] = told
+        return [told for told in answers if told is not None]
 
-    def _score_type(
-        self, device_type: str, batches: Sequence[WindowBatch], biases: Sequence[Bias | None]
-    ) -> list[Score]:
+    def _score_type(self, device_type: str, due: Sequence[Due]) -> list[Answer]:
         started = time.perf_counter()
+        batches = [one.batch for one in due]
         values = (
             np.concatenate([batch.values for batch in batches]) if len(batches) > 1 else batches[0].values
         )
         mask = np.concatenate([batch.mask for batch in batches]) if len(batches) > 1 else batches[0].mask
-        score = scored(self.scorer(device_type), values, mask, _together(batches, biases))
+        told = answer(self.scorer(device_type), values, mask, _bias(due), _recalled(due))
         self._metrics.record_score(device_type, len(values), time.perf_counter() - started)
         bounds = np.cumsum([0, *(len(batch) for batch in batches)])
-        return [score.rows(slice(start, end)) for start, end in itertools.pairwise(bounds)]
+        return [told.rows(slice(start, end)) for start, end in itertools.pairwise(bounds)]
 
     async def explain(
         self, device_type: str, values: NDArray[np.float32], mask: NDArray[np.bool_]
@@ -98,15 +93,17 @@ class Inference:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
 
-def scored(scorer: Scorer, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: Bias | None) -> Score:
-    """The score of windows of devices with a bias, if the scorer can be told of one."""
-    if bias is None or not isinstance(scorer, AdaptableScorer):
-        return scorer.score(values, mask)
-    return scorer.score_adapted(values, mask, bias)
-
-
-def _together(batches: Sequence[WindowBatch], biases: Sequence[Bias | None]) -> Bias | None:
-    if all(bias is None for bias in biases):
+def _bias(due: Sequence[Due]) -> Bias | None:
+    """Of all windows together."""
+    if all(one.bias is None for one in due):
         return None
-    none = [np.zeros((len(batch), batch.values.shape[2]), np.float32) for batch in batches]
-    return np.concatenate([none[i] if bias is None else bias for i, bias in enumerate(biases)])
+    none = [np.zeros((len(one.batch), one.batch.values.shape[2]), np.float32) for one in due]
+    return np.concatenate([none[i] if one.bias is None else one.bias for i, one in enumerate(due)])
+
+
+def _recalled(due: Sequence[Due]) -> Recalled | None:
+    """Of all windows together; a scorer remembers the devices of every partition, or of none."""
+    told = [one.recalled for one in due if one.recalled is not None]
+    if len(told) < 2:
+        return told[0] if told else None
+    return Recalled(*(np.concatenate(side) for side in zip(*told, strict=True)))

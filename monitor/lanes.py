@@ -1,23 +1,23 @@
-"""All that one partition remembers: windows, judgements, silences and open alerts. Knows no broker and no database.
+"""All that one partition remembers: windows, judgements, what each device taught, silences and open alerts.
 
-A lane is saved as one piece, together with the offset up to which it has read, so that a restart goes on as if nothing
-had happened.
+Knows no broker and no database. A lane is saved as one piece, together with the offset up to which it has read, so that
+a restart goes on as if nothing had happened.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring import ModelIdentity, Score
+from models.scoring import ModelIdentity
 from monitor.alerts import AlertBook, AlertEvent, DeviceInfo, LinkSettings, alert_id
+from monitor.due import Answer, Due
 from monitor.findings import (
     AdaptationSettings,
     Baseline,
@@ -25,6 +25,7 @@ from monitor.findings import (
     Judge,
     JudgeSettings,
     Learning,
+    Memories,
     Reason,
     Sight,
     Silence,
@@ -33,6 +34,7 @@ from monitor.findings import (
     Standing,
 )
 from monitor.maintenance import Applied, Maintenance
+from monitor.turns import in_turns
 from streams.blocks import SampleBlock, WindowBatch
 from streams.devices import DeviceProfile
 from streams.windows import SnapshotError as WindowSnapshotError
@@ -58,6 +60,7 @@ class LaneState(msgspec.Struct, frozen=True):
     silence: bytes
     book: bytes
     baselines: dict[str, bytes] = {}
+    memories: dict[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class LaneRecipe:
     silence: SilenceSettings
     adaptation: Mapping[str, AdaptationSettings] = field(default_factory=dict)
     """Device type → how its devices' own biases are learned; none of a type that is not named."""
+    memories: Mapping[str, int] = field(default_factory=dict)
+    """Device type → numbers that its scorer remembers of a device; nothing for a type that is not named."""
     links: LinkSettings = field(default_factory=LinkSettings)
     directory: Mapping[str, DeviceInfo] = field(default_factory=dict)
     """What the operator told of devices besides their ids."""
@@ -80,14 +85,6 @@ class LaneRecipe:
 
     def silent_after_ms(self) -> dict[str, int]:
         return {name: profile.silent_after_ms for name, profile in self.profiles.items()}
-
-
-class Due(NamedTuple):
-    """Windows as they are to be scored."""
-
-    batch: WindowBatch
-    bias: NDArray[np.float32] | None
-    """(B, C) by how many spreads each window's device differs from its type; None where none does."""
 
 
 class Lane:
@@ -104,6 +101,7 @@ class Lane:
         self._stores: dict[str, WindowStore] = {}
         self._judges: dict[str, Judge] = {}
         self._baselines: dict[str, Baseline] = {}
+        self._memories: dict[str, Memories] = {}
         self._serviced: dict[str, list[Maintenance]] = {}
         self.applied: list[Applied] = []
         """Maintenance that took effect and is not saved yet; whoever saves the lane saves this with it."""
@@ -123,25 +121,13 @@ class Lane:
         return store.push(block, now_ms)
 
     def turns(self, batches: Sequence[WindowBatch]) -> list[list[WindowBatch]]:
-        """The same windows in turns; within one of them nothing that a device has learned changes.
+        """The same windows in turns; within one of them nothing that is known of a device changes.
 
         One turn as a rule. So the windows of a turn can be scored together, and a replay that was cut into other
-        polls scores each window with what the device had learned by then.
+        polls scores each window with what the device had learned by then, and with what its window before left.
         """
-        numbers = [self._moments(batch) for batch in batches]
-        if not numbers or all((n == numbers[0][0]).all() for n in numbers):
-            return [list(batches)] if batches else []
-        at: dict[str, tuple[int, int]] = {}
-        turns: dict[int, list[WindowBatch]] = defaultdict(list)
-        for batch, moments in zip(batches, numbers, strict=True):
-            turn = np.zeros(len(batch), np.int64)
-            for place, (device, moment) in enumerate(zip(batch.devices, moments.tolist(), strict=True)):
-                before, last = at.get(device, (moment, 0))
-                turn[place] = last + (moment > before)
-                at[device] = max(moment, before), int(turn[place])
-            for number in np.unique(turn):
-                turns[int(number)].append(_part(batch, np.flatnonzero(turn == number)))
-        return [turns[number] for number in sorted(turns)]
+        remembering = [batch.profile.type in self._recipe.memories for batch in batches]
+        return in_turns(batches, [self._moments(batch) for batch in batches], remembering)
 
     def _moments(self, batch: WindowBatch) -> NDArray[np.int64]:
         """(B,) a number that grows for a device where its baseline moves, or where a maintenance takes effect."""
@@ -159,11 +145,16 @@ class Lane:
         events = self._serve(batch) if self._serviced else []
         baseline.begin(batch.devices, batch.end_t)
         batch = baseline.since_service(batch)
-        return Due(batch, baseline.biases(batch)), events
+        memories = self._memory(batch.profile.type)
+        recalled = None if memories is None else memories.recall(batch)
+        return Due(batch, baseline.biases(batch), recalled), events
 
-    def judge(self, batch: WindowBatch, score: Score) -> list[AlertEvent]:
-        """Take scores of windows of this lane, as `begin` answered them; answer what has to be told."""
-        kind = batch.profile.type
+    def judge(self, batch: WindowBatch, answer: Answer) -> list[AlertEvent]:
+        """Take what was said of windows of this lane, as `begin` answered them; answer what has to be told."""
+        kind, score = batch.profile.type, answer.score
+        memories = self._memory(kind)
+        if memories is not None and answer.memory is not None:
+            memories.remember(batch, answer.memory)
         verdict = self._judge(kind).assess(batch, score)
         self._baseline(kind).learn(batch, score, verdict.judged & ~verdict.alarming, verdict.alarming)
         return self.tell(verdict.findings)
@@ -184,6 +175,18 @@ class Lane:
             )
         return baseline
 
+    def _memory(self, kind: str) -> Memories | None:
+        """None where the scorer of that type remembers nothing."""
+        width = self._recipe.memories.get(kind)
+        if width is None:
+            return None
+        memories = self._memories.get(kind)
+        if memories is None:
+            recipe = self._recipe
+            memories = Memories(recipe.profiles[kind], recipe.models[kind].digest, width)
+            self._memories[kind] = memories
+        return memories
+
     def hear(self, findings: Sequence[Finding]) -> list[AlertEvent]:
         """Take findings of the silence watch; devices that it forgets are forgotten by all of the lane."""
         events = self.tell(findings)
@@ -194,9 +197,9 @@ class Lane:
 
     def _forget(self, device: str, kind: str) -> list[AlertEvent]:
         """A fault that nobody will see the end of is told to have ended, and its device begins anew if it returns."""
-        for memory in (self._stores.get(kind), self._baselines.get(kind)):
-            if memory is not None:
-                memory.forget([device])
+        for known in (self._stores.get(kind), self._baselines.get(kind), self._memories.get(kind)):
+            if known is not None:
+                known.forget([device])
         judge = self._judges.get(kind)
         return self.tell(judge.forget([device])) if judge is not None else []
 
@@ -240,6 +243,8 @@ class Lane:
         kind = self.device_types()[entry.device]
         profile, since = self._recipe.profiles[kind], entry.effective_ms
         self._baseline(kind).renew(entry.device, since, rebaseline=entry.rebaseline)
+        if kind in self._memories:
+            self._memories[kind].renew(entry.device, rebaseline=entry.rebaseline)
         self.applied.append(Applied(entry.id, since))
         if kind not in self._recipe.models:
             return []
@@ -304,9 +309,11 @@ class Lane:
 
     @property
     def bytes_per_device(self) -> float:
-        """Memory of the windows, over the devices that have one."""
+        """Memory of the windows and of the scorers, over the devices that have one."""
         devices = sum(len(store.devices) for store in self._stores.values())
-        return sum(s.bytes_per_device * len(s.devices) for s in self._stores.values()) / max(devices, 1)
+        windows = sum(store.bytes_per_device * len(store.devices) for store in self._stores.values())
+        remembered = sum(memories.bytes_per_device * len(memories) for memories in self._memories.values())
+        return (windows + remembered) / max(devices, 1)
 
     def snapshot(self) -> bytes:
         """A copy of everything, for `Lane(recipe, epoch, saved)`."""
@@ -318,6 +325,7 @@ class Lane:
                 silence=self.silence.snapshot(),
                 book=self.book.snapshot(),
                 baselines={kind: baseline.snapshot() for kind, baseline in self._baselines.items()},
+                memories={kind: memories.snapshot() for kind, memories in self._memories.items()},
             )
         )
 
@@ -342,17 +350,17 @@ class Lane:
                 for kind, data in state.baselines.items()
                 if kind in recipe.profiles
             }
+            self._memories = {
+                kind: Memories.restore(
+                    recipe.profiles[kind], recipe.models[kind].digest, recipe.memories[kind], data
+                )
+                for kind, data in state.memories.items()
+                if kind in recipe.profiles and kind in recipe.models and kind in recipe.memories
+            }
             self.silence = Silence.restore(recipe.silent_after_ms(), recipe.silence, state.silence)
             self.book.restore(state.book)
         except (msgspec.MsgspecError, SnapshotError, WindowSnapshotError) as error:
             raise LaneStateError(str(error)) from None
-
-
-def _part(batch: WindowBatch, places: NDArray[np.intp]) -> WindowBatch:
-    if len(places) == len(batch):
-        return batch
-    devices = [batch.devices[place] for place in places]
-    return WindowBatch(batch.profile, devices, batch.end_t[places], batch.values[places], batch.mask[places])
 
 
 def _counts(reasons: Mapping[_Reason, int]) -> Counts:

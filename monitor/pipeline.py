@@ -172,13 +172,13 @@ class Pipeline:
             due, events = self._lanes[partition].begin(batch)
             self._tell(partition, events)
             ready.append(due)
-        scores = await self.inference.score([due.batch for due in ready], [due.bias for due in ready])
-        for (partition, _), due, score in zip(turn, ready, scores, strict=True):
+        answers = await self.inference.score(ready)
+        for (partition, _), due, answer in zip(turn, ready, answers, strict=True):
             lane = self._lanes[partition]
-            self._tell(partition, lane.judge(due.batch, score))
+            self._tell(partition, lane.judge(due.batch, answer))
             kind = due.batch.profile.type
             views += [View(partition, key, due.batch, sight) for key, sight in lane.sights(kind)]
-            self.observers.scored(due.batch, score)
+            self.observers.scored(due.batch, answer.score)
         return views
 
     def _advance(self, messages: Sequence[Message]) -> None:
@@ -471,7 +471,7 @@ class Pipeline:
 
     @property
     def bytes_per_device(self) -> float:
-        """Memory of the windows over the devices that have one."""
+        """Memory of the windows and of the scorers, over the devices that have one."""
         lanes = [(lane.bytes_per_device, len(lane.device_types())) for lane in self._lanes.values()]
         return sum(size * n for size, n in lanes) / max(sum(n for _, n in lanes), 1)
 

@@ -20,6 +20,7 @@ from monitor.findings.finding import (
 )
 from monitor.findings.hypotheses import Suspicion
 from monitor.findings.judge import Judge, Standing, Verdict
+from monitor.findings.memory import Memories, Recalled
 from monitor.findings.sights import Sight
 from monitor.findings.silence import Silence, check_together
 
@@ -36,7 +37,9 @@ __all__ = [
     "JudgeSettings",
     "Kind",
     "Learning",
+    "Memories",
     "Reason",
+    "Recalled",
     "Severity",
     "Sight",
     "Silence",

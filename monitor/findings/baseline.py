@@ -297,8 +297,7 @@ class Baseline:
 
     def forget(self, devices: Sequence[str]) -> None:
         """Remember nothing of these devices."""
-        for row in sorted((self._known.row[d] for d in devices if d in self._known.row), reverse=True):
-            self._known.remove(row)
+        self._known.forget(devices)
 
     def learning(self) -> Mapping[str, Learning]:
         """How far each device's baseline is; empty where nothing is learned."""

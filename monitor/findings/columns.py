@@ -73,3 +73,8 @@ class DeviceColumns:
             column = getattr(self, name)
             column[row], column[last] = column[last], filler
         return moved
+
+    def forget(self, devices: Sequence[str]) -> None:
+        """Know nothing of these devices any longer; those that are not watched are passed over."""
+        for row in sorted((self.row[device] for device in devices if device in self.row), reverse=True):
+            self.remove(row)

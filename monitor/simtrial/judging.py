@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.calibration import AlarmRule
-from models.fleet import Series, as_new, windows_of
 from models.scoring import Score, Scorer
 from monitor.findings import Action, Finding, Judge, JudgeSettings
 from monitor.simtrial.rates import summary
 from monitor.simtrial.runs import DAY_S, FaultCase, Trial, fault_cases, fault_run, healthy_runs
-from streams.alignment import to_grid
+from monitor.simtrial.scoring import Scored, Windows, hidden_anomaly, score_runs, windows_of_run
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
-from streams.simulation import FaultTruth, Simulation, observe
+from streams.simulation import FaultTruth, Simulation
 
 TOGETHER = 12
 """Runs judged at a time; bounds the memory."""
-_PASS = 1024
 _DELETED = 20
 """Windows of an episode that the deletion test looks at, at most."""
 Progress = Callable[[int, int], None]
@@ -39,25 +36,12 @@ class Subject:
     settings: JudgeSettings
 
 
-class _Windows(NamedTuple):
-    """Every window of a run that the service would score; N windows, T rows, C channels."""
-
-    end_t: NDArray[np.int64]
-    values: NDArray[np.float32]
-    """(N, T, C) view."""
-    mask: NDArray[np.bool_]
-
-    def pick(self, index: NDArray[np.intp] | slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Copies, as the scorer wants them."""
-        return np.ascontiguousarray(self.values[index]), np.ascontiguousarray(self.mask[index])
-
-
 class _Judged(NamedTuple):
     """A run and what was said of it."""
 
     run: Simulation
-    windows: _Windows
-    anomaly: NDArray[np.float32]
+    windows: Windows
+    scored: Scored
     findings: list[Finding]
 
     def opened(self) -> list[Finding]:
@@ -166,23 +150,15 @@ def _suspected(finding: Finding) -> str | None:
 
 
 def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:
-    """Does hiding the channel with the largest share calm the episode more than hiding any other?
-
-    Hidden is masked, as if the channel had sent nothing: a zero would be a reading.
-    """
-    windows, held = one.windows, one.anomaly >= subject.settings.hold_at
+    """Does hiding the channel with the largest share calm the episode more than hiding any other?"""
+    windows, held = one.windows, one.scored.score.anomaly >= subject.settings.hold_at
     episode = np.flatnonzero((windows.end_t >= caught.started_t) & (windows.end_t <= caught.at_t) & held)
     blamed = [
         c for c, channel in enumerate(subject.profile.channels) if channel.role in ("measured", "counter")
     ]
     if not len(episode) or len(blamed) < 2 or not caught.evidence:
         return None
-    values, mask = windows.pick(episode[-_DELETED:])
-    left = []
-    for channel in blamed:
-        hidden, shown = values.copy(), mask.copy()
-        hidden[..., channel], shown[..., channel] = np.nan, False
-        left.append(float(subject.scorer.score(hidden, shown).anomaly.mean()))
+    left = hidden_anomaly(subject.scorer, windows, one.scored.recalled, episode[-_DELETED:], blamed)
     first, second = np.argsort(left, kind="stable")[:2]
     top = subject.profile.index[caught.evidence[0].channel]
     return bool(blamed[first] == top and left[first] < left[second])
@@ -191,31 +167,16 @@ def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:
 def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
     """Score every run, then judge all of them at once."""
     every = list(runs)
-    windows = [_windows(run) for run in every]
-    scores = [_scored(subject.scorer, one) for one in windows]
-    devices = [run.device for run, one in zip(every, windows, strict=True) for _ in range(len(one.end_t))]
-    joined = Score.joined(scores)
+    windows = [windows_of_run(run) for run in every]
+    scored = score_runs(subject.scorer, subject.profile, windows)
+    devices = [run.device for run, one in zip(every, windows, strict=True) for _ in range(len(one))]
+    joined = Score.joined([one.score for one in scored])
     end_t = np.concatenate([one.end_t for one in windows])
     # The Judge looks at names, times and scores; the readings were needed by the scorer alone.
     nothing = np.zeros((len(end_t), 0, 0), np.float32)
     batch = WindowBatch(subject.profile, devices, end_t, nothing, nothing.astype(np.bool_))
     found = Judge(subject.profile, subject.scorer.identity, subject.settings).judge(batch, joined)
     return [
-        _Judged(run, one, score.anomaly, [f for f in found if f.device == run.device])
-        for run, one, score in zip(every, windows, scores, strict=True)
+        _Judged(run, one, told, [f for f in found if f.device == run.device])
+        for run, one, told in zip(every, windows, scored, strict=True)
     ]
-
-
-def _scored(scorer: Scorer, windows: _Windows) -> Score:
-    n = len(windows.end_t)
-    return Score.joined([scorer.score(*windows.pick(slice(i, i + _PASS))) for i in range(0, n, _PASS)])
-
-
-def _windows(run: Simulation) -> _Windows:
-    """The windows of a new device, its first partial ones included, readings as they would have arrived."""
-    profile, arrivals = run.profile, observe(run, 0)
-    ends, values, mask = to_grid(profile, arrivals.t_ms, arrivals.values)
-    series = as_new(Series(run.device, values, mask), profile.window_rows, profile.min_rows)
-    all_values, all_mask = windows_of(series, profile.window_rows, profile.stride_rows)
-    first = profile.min_rows - 1 if profile.min_rows < profile.window_rows else profile.window_rows - 1
-    return _Windows(ends[first :: profile.stride_rows][: len(all_values)], all_values, all_mask)

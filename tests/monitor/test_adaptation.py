@@ -7,8 +7,8 @@ import pytest
 
 from models.loading import alarm_rule, load_scorer
 from monitor.alerts import AlertEvent, EventType
+from monitor.due import answer
 from monitor.findings import AdaptationSettings, JudgeSettings, SilenceSettings
-from monitor.inference import scored
 from monitor.lanes import Lane, LaneRecipe
 from monitor.scenarios import in_order
 from streams.devices import load_profiles
@@ -56,8 +56,8 @@ def _play(messages: list[Message], adaptation: AdaptationSettings) -> tuple[list
             for turn in lane.turns(lane.push(block, START_MS + round(HOURS * 3_600_000))):
                 for batch in turn:
                     due, events = lane.begin(batch)
-                    score = scored(scorer, due.batch.values, due.batch.mask, due.bias)
-                    told += events + lane.judge(due.batch, score)
+                    said = answer(scorer, due.batch.values, due.batch.mask, due.bias)
+                    told += events + lane.judge(due.batch, said)
         largest.append(float(np.abs(lane.bias("SLOW-1", PUMP)).max()))
     return told, largest
 

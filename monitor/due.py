@@ -1,0 +1,54 @@
+"""What goes to a scorer and what comes back: windows, with what is known of their devices. Knows no lane, no thread."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.scoring import AdaptableScorer, RememberingScorer, Score, Scorer
+from monitor.findings import Recalled
+from streams.blocks import WindowBatch
+
+Bias = NDArray[np.float32]
+"""(B, C) by how many spreads each window's device differs from its type."""
+
+
+class Due(NamedTuple):
+    """Windows as they are to be scored."""
+
+    batch: WindowBatch
+    bias: Bias | None
+    """None where no device differs from its type."""
+    recalled: Recalled | None
+    """What the scorer remembers of the devices; None where it is none that remembers. No device occurs twice then."""
+
+
+class Answer(NamedTuple):
+    """What a scorer said of windows."""
+
+    score: Score
+    memory: NDArray[np.float32] | None
+    """(B, M) what is to be remembered of the devices; None where the scorer remembers nothing."""
+
+    def rows(self, chosen: slice) -> "Answer":
+        """What it said of some of the windows: views."""
+        return Answer(self.score.rows(chosen), None if self.memory is None else self.memory[chosen])
+
+
+def answer(
+    scorer: Scorer, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: Bias | None = None,
+    recalled: Recalled | None = None,
+) -> Answer:  # fmt: skip
+    """Ask for the score of (B, T, C) windows, telling of their devices what the scorer can be told.
+
+    Raises:
+        TypeError: something is recalled for a scorer that remembers nothing.
+        ValueError: shapes that don't fit the model.
+    """
+    if recalled is not None:
+        if not isinstance(scorer, RememberingScorer):
+            raise TypeError(f"the scorer of {scorer.identity.name} remembers nothing")
+        return Answer(*scorer.score_remembering(values, mask, *recalled))
+    if bias is None or not isinstance(scorer, AdaptableScorer):
+        return Answer(scorer.score(values, mask), None)
+    return Answer(scorer.score_adapted(values, mask, bias), None)

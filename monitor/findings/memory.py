@@ -1,0 +1,119 @@
+"""What a scorer remembers of each device from window to window. Knows not what the numbers mean.
+
+For scorers of `models.scoring.RememberingScorer` only. A memory belongs to the model that made it: to another one its
+numbers mean nothing, so every device begins anew with a new model.
+
+Pure and vectorised over the devices of one type in one partition.
+Letters: D devices, B windows, T rows, M numbers a device.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.findings.blob import Meta, SnapshotError, pack, unpack
+from monitor.findings.columns import NEVER, DeviceColumns
+from streams.blocks import WindowBatch
+from streams.devices import DeviceProfile
+
+FILLERS: Final = {"last_t": NEVER, "memory": 0}
+"""Column → what it says of a device of which nothing is known yet."""
+_KIND: Final = "memory"
+
+
+class Recalled(NamedTuple):
+    """What is remembered of the devices of B windows, as `RememberingScorer.score_remembering` takes it."""
+
+    memory: NDArray[np.float32]
+    """(B, M) a copy; zeros of a device that is new."""
+    new_rows: NDArray[np.int64]
+    """(B,) how many of the newest rows no window before held; T of a device that is new."""
+
+
+class Memories(DeviceColumns):
+    """The devices of one type in one partition."""
+
+    def __init__(self, profile: DeviceProfile, digest: str, width: int) -> None:
+        """`digest`: of the model that remembers, see `ModelIdentity`; `width`: numbers that it remembers, M."""
+        super().__init__(FILLERS)
+        self.profile = profile
+        self.digest = digest
+        self.last_t = np.zeros(0, np.int64)
+        """(D,) end of the newest window scored."""
+        self.memory = np.zeros((0, width), np.float32)
+        """(D, M) what it left."""
+        self._window_ms = profile.window_rows * profile.grid_ms
+
+    @property
+    def width(self) -> int:
+        """Numbers remembered of a device: M."""
+        return self.memory.shape[1]
+
+    @property
+    def bytes_per_device(self) -> int:
+        """Bytes of array that one device takes."""
+        return self.memory.itemsize * self.width + self.last_t.itemsize
+
+    # -- the road: recall → (score) → remember ---------------------------------------------------------
+
+    def recall(self, batch: WindowBatch) -> Recalled:
+        """Before these windows are scored. No device occurs twice: each window needs what the one before it left."""
+        rows = self.rows(batch.devices)
+        known_t = np.maximum(self.last_t[rows], batch.end_t - self._window_ms)
+        return Recalled(self.memory[rows], np.maximum(batch.end_t - known_t, 0) // self.profile.grid_ms)
+
+    def remember(self, batch: WindowBatch, memory: NDArray[np.float32]) -> None:
+        """Take the (B, M) memory that scoring these windows left; one that ended too late to be judged leaves none.
+
+        Raises:
+            ValueError: `memory` is of another shape.
+        """
+        if memory.shape != (len(batch), self.width):
+            raise ValueError(
+                f"the scorer of {self.profile.type} left a memory of shape {memory.shape} of {len(batch)} windows, "
+                f"wanted {(len(batch), self.width)}"
+            )
+        rows = self.rows(batch.devices)
+        newer = batch.end_t > self.last_t[rows]
+        rows = rows[newer]
+        self.last_t[rows], self.memory[rows] = batch.end_t[newer], memory[newer]
+
+    # -- what people do --------------------------------------------------------------------------------
+
+    def renew(self, device: str, *, rebaseline: bool) -> None:
+        """A device was serviced: with `rebaseline` it is new to the scorer, else all that is remembered of it stays."""
+        row = self.row.get(device)
+        if rebaseline and row is not None:
+            self.last_t[row], self.memory[row] = NEVER, 0
+
+    # -- save and restore ------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """A copy of all that is remembered."""
+        meta: dict[str, Meta] = {"type": self.profile.type, "digest": self.digest, "width": self.width}
+        known = len(self)
+        return pack(_KIND, meta, self.devices, {"last_t": self.last_t[:known], "memory": self.memory[:known]})
+
+    @classmethod
+    def restore(cls, profile: DeviceProfile, digest: str, width: int, data: bytes) -> "Memories":
+        """Go on where `snapshot` was taken, or begin anew where another model did.
+
+        Raises:
+            SnapshotError: damaged, or of another device type.
+        """
+        saved = unpack(_KIND, data)
+        if saved.meta.get("type") != profile.type:
+            raise SnapshotError(f"memories of {saved.meta.get('type')!r}, wanted {profile.type!r}")
+        memories, known = cls(profile, digest, width), len(saved.ids)
+        if (saved.meta.get("digest"), saved.meta.get("width")) != (digest, width):
+            return memories
+        memories.admit(saved.ids)
+        for name in FILLERS:
+            column, array = getattr(memories, name), saved.arrays.get(name)
+            if array is None or (array.shape, array.dtype) != ((known, *column.shape[1:]), column.dtype):
+                raise SnapshotError(
+                    f"memories of {profile.type!r} do not fit: {name} is missing or misshapen"
+                )
+            column[:known] = array
+        return memories
