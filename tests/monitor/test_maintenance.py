@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.scoring import ModelIdentity, Score
+from models.scoring import ModelIdentity, RememberingScorer, Score, Scorer
 from monitor.alerts import Alert, Status, milliseconds
 from monitor.clock import StreamClock
 from monitor.findings import AdaptationSettings, JudgeSettings, SilenceSettings
@@ -180,15 +180,19 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(outbox: Outbox, tape: Tape, interval_s: float = 1000.0) -> AsyncIterator[Worker]:
+async def worker(
+    outbox: Outbox, tape: Tape, interval_s: float = 1000.0, scorer: Scorer | None = None
+) -> AsyncIterator[Worker]:
     metrics = Metrics.of_process(device_types=[PUMP.type], notifiers=[])
-    inference = Inference({PUMP.type: Limit()}, metrics)
+    scorer = scorer or Limit()
+    inference = Inference({PUMP.type: scorer}, metrics)
     recipe = LaneRecipe(
         profiles={PUMP.type: PUMP},
         models={PUMP.type: MODEL},
         judges={PUMP.type: JudgeSettings(update_every_s=1e6)},
         silence=SilenceSettings(forget_after_s=600),
         adaptation={PUMP.type: AdaptationSettings(step_s=100, settle_h=0.2, hold_h=0.05)},
+        memories={PUMP.type: scorer.memory_width} if isinstance(scorer, RememberingScorer) else {},
     )
     pipeline = Pipeline(
         source=tape,

@@ -18,9 +18,11 @@ from monitor.settings import SHIPPED_MODELS
 from monitor.simtrial import BenchmarkError, Trial, benchmark, evaluate_simulated, simulated_command
 from monitor.simtrial.rates import poisson, wilson
 from monitor.simtrial.runs import fault_cases, fault_run, healthy_runs
+from monitor.simtrial.scoring import Windows, hidden_anomaly, score_runs, windows_of_run
 from monitor.simulated import SimulateError, SimulateOptions
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, Onset, fault_specs, lookalike_specs
+from tests.monitor.remembering import RunningMean
 
 SHORT = Trial(seeds=(0,), severities=(1.0,), fault_hours=0.75, devices=2, device_hours=0.5)
 
@@ -114,6 +116,60 @@ def test_hiding_the_blamed_channel_calms_the_episode_only_where_it_is_the_one_th
         found = [row for row in told["faults"] if row["detected"]]
         assert found
         assert all(row["deletion_top1"] is calmed for row in found)
+
+
+# -- scorers that remember -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(pump: DeviceProfile) -> list[Windows]:
+    """Two devices; the second one sends for half as long."""
+    one, other = (windows_of_run(run) for run in healthy_runs(pump, SHORT, 0, 2))
+    half = len(other) // 2
+    return [one, Windows(other.end_t[:half], other.values[:half], other.mask[:half])]
+
+
+def pressure_watch(pump: DeviceProfile) -> RunningMean:
+    return RunningMean(pump, "line_pressure_down", 30.0, ModelIdentity(pump.type, "test", "0"))
+
+
+def test_a_scorer_that_remembers_is_given_the_windows_of_a_run_in_order_and_several_runs_together(
+    pump: DeviceProfile, runs: list[Windows]
+) -> None:
+    scorer = pressure_watch(pump)
+    told = score_runs(scorer, pump, runs)
+    assert scorer.asked == [2] * len(runs[1]) + [1] * (len(runs[0]) - len(runs[1]))
+    for run, one in zip(runs, told, strict=True):
+        [alone] = score_runs(pressure_watch(pump), pump, [run])
+        assert one.score.anomaly.tobytes() == alone.score.anomaly.tobytes()
+        assert one.recalled is not None
+        assert one.recalled.new_rows.tolist() == [pump.window_rows] + [pump.stride_rows] * (len(run) - 1)
+        # Before the last window every reading but its newest stride's was counted, none of them twice.
+        seen = run.mask[:, -pump.stride_rows :, pump.index["line_pressure_down"]].sum()
+        before_first = run.mask[0, : -pump.stride_rows, pump.index["line_pressure_down"]].sum()
+        last = run.mask[-1, -pump.stride_rows :, pump.index["line_pressure_down"]].sum()
+        assert one.recalled.memory[-1, 0] == before_first + seen - last
+
+
+def test_hiding_a_channel_from_a_scorer_that_remembers_begins_with_what_it_remembered_by_then(
+    pump: DeviceProfile, runs: list[Windows]
+) -> None:
+    scorer = pressure_watch(pump)
+    [told, _] = score_runs(scorer, pump, runs)
+    # With a gap: the window between is scored as well, and not counted.
+    index = np.array([40, 41, 43])
+    watched, other = pump.index["line_pressure_down"], pump.index["motor_current"]
+    left = hidden_anomaly(scorer, runs[0], told.recalled, index, [watched, other])
+    assert left == [0.0, pytest.approx(float(told.score.anomaly[index].mean()))]
+    assert left[1] > 0
+
+
+def test_the_trial_tells_of_a_scorer_that_remembers_what_it_tells_of_any_other(pump: DeviceProfile) -> None:
+    scorer = RunningMean(pump, "air_bubble_volume", 4.0, ModelIdentity(pump.type, "test", "0"))
+    told = evaluate_simulated(scorer, pump, AlarmRule(3, 5), SHORT)
+    found = [row for row in told["faults"] if row["fault"] == "air_sensor_soiling"]
+    assert all(row["detected"] and row["top1"] and row["deletion_top1"] for row in found)
+    assert told["by_fault"]["infusion-pump/air_sensor_soiling"]["counts"]["deletion_top1"] == [2, 2]
 
 
 def test_only_faults_of_medium_severity_or_more_count_and_every_severity_is_told(pump: DeviceProfile) -> None:
