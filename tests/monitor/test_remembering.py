@@ -24,6 +24,7 @@ from monitor.lanes import Lane, LaneRecipe, LaneState, LaneStateError
 from monitor.maintenance import Maintenance
 from monitor.metrics import Metrics
 from monitor.settings import Settings
+from monitor.turns import in_turns
 from streams.blocks import WindowBatch
 from streams.kafka import KafkaConfig
 from streams.records import JSON, Decoder, encode_json
@@ -83,7 +84,8 @@ def play(
     lane: Lane, messages: Sequence[Message], cuts: Iterable[int] = (), scorer: Scorer | None = None
 ) -> Told:
     """Polls cut at these places."""
-    scorer, told = scorer or RunningMean(), {}
+    scorer = scorer or RunningMean()
+    told: Told = {}
     edges = sorted({0, len(messages), *(cut for cut in cuts if cut < len(messages))})
     for start, end in pairwise(edges):
         for turn in turns_of(lane, messages[start:end]):
@@ -148,6 +150,14 @@ def test_windows_of_a_type_without_memory_go_to_the_scorer_all_at_once_as_they_c
     assert due.recalled is None
     assert due.batch is windows
     assert msgspec.msgpack.decode(lane.snapshot(), type=LaneState).memories == {}
+
+
+def test_the_first_window_of_a_device_that_is_remembered_goes_with_those_of_types_without_memory() -> None:
+    plain, both = batch(["D", "D"], [1, 2]), batch(["A", "B", "A"], [1, 1, 2])
+    moments = [np.zeros(len(windows), np.int64) for windows in (plain, both)]
+    turns = in_turns([plain, both], moments, [False, True])
+    assert [[w.devices for w in turn] for turn in turns] == [[["D", "D"], ["A", "B"]], [["A"]]]
+    assert turns[0][0] is plain
 
 
 def test_each_window_finds_what_the_one_before_it_left_and_no_reading_twice() -> None:
