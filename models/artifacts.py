@@ -7,7 +7,8 @@ a word, the manifest carries their SHA-256 and a digest of its own.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,25 +166,34 @@ def save_artifact(
         ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
     """
     detector = scorer.detector
-    weights = save_tensors({k: v.detach().cpu().contiguous() for k, v in detector.state_dict().items()})
-    if len(weights) > MAX_BYTES:
-        raise ArtifactError(folder, f"weights of {len(weights)} bytes, at most {MAX_BYTES} are allowed")
     manifest = Manifest(
         format=FORMAT, name=scorer.identity.name, version=scorer.identity.version, created=created,
-        rows=detector.rows, stride=stride, row_s=row_s,
-        channels=tuple(_entry(c) for c in detector.channels),
-        model=dataclasses.asdict(detector.config),
-        threshold=ThresholdEntry.of(scorer.threshold, rule),
-        training=dict(training), metrics=dict(metrics), data_digest=data_digest,
-        weights_digest=hashlib.sha256(weights).hexdigest(),
-    ).sealed()  # fmt: skip
+        rows=detector.rows, stride=stride, row_s=row_s, channels=entries(detector.channels),
+        model=dataclasses.asdict(detector.config), threshold=ThresholdEntry.of(scorer.threshold, rule),
+        training=dict(training), metrics=dict(metrics), data_digest=data_digest, weights_digest="",
+    )  # fmt: skip
+    return write_artifact(folder, detector.state_dict(), manifest)
+
+
+def write_artifact(folder: Path, weights: Mapping[str, torch.Tensor], manifest: Manifest) -> Manifest:
+    """Write weights and their manifest, digests filled in; both files appear whole or not at all.
+
+    Raises:
+        ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
+    """
+    raw = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    if len(raw) > MAX_BYTES:
+        raise ArtifactError(folder, f"weights of {len(raw)} bytes, at most {MAX_BYTES} are allowed")
+    filled = manifest.model_copy(update={"weights_digest": hashlib.sha256(raw).hexdigest()})
+    # Through JSON once, so that tuples are the lists that a reader will see, and the digest holds.
+    sealed = Manifest.model_validate_json(filled.model_dump_json()).sealed()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / WEIGHTS, weights)
-        _write(folder / MANIFEST, (manifest.model_dump_json(indent=2) + "\n").encode())
+        _write(folder / WEIGHTS, raw)
+        _write(folder / MANIFEST, (sealed.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
         raise ArtifactError(folder, f"cannot be written: {error.strerror}") from error
-    return manifest
+    return sealed
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -247,21 +257,33 @@ def detector_weights(folder: Path, manifest: Manifest) -> dict[str, torch.Tensor
 
 
 def _detector(folder: Path, manifest: Manifest) -> Detector:
-    channels = [
-        ChannelSpec(
-            c.name, c.role, -torch.inf if c.low is None else c.low, torch.inf if c.high is None else c.high
-        )
-        for c in manifest.channels
-    ]
     try:
-        return Detector(channels, manifest.rows, ModelConfig(**{**AS_IT_WAS, **manifest.model}))  # type: ignore[arg-type]  # checked below
+        return Detector(specs(manifest), manifest.rows, ModelConfig(**{**AS_IT_WAS, **manifest.model}))  # type: ignore[arg-type]  # checked below
     except (TypeError, ValueError) as error:
         raise ArtifactError(folder, f"{MANIFEST} describes no model: {error}") from error
 
 
-def _entry(channel: ChannelSpec) -> ChannelEntry:
-    bounds: Sequence[float | None] = [None if abs(x) == torch.inf else x for x in (channel.low, channel.high)]
-    return ChannelEntry(name=channel.name, role=channel.role, low=bounds[0], high=bounds[1])
+def entries(channels: Iterable[ChannelSpec]) -> tuple[ChannelEntry, ...]:
+    """Channels as a manifest has them."""
+    return tuple(
+        ChannelEntry(
+            name=c.name,
+            role=c.role,
+            low=None if c.low == -math.inf else c.low,
+            high=None if c.high == math.inf else c.high,
+        )
+        for c in channels
+    )
+
+
+def specs(manifest: Manifest) -> list[ChannelSpec]:
+    """The channels of a manifest; `entries` backwards."""
+    return [
+        ChannelSpec(
+            c.name, c.role, -math.inf if c.low is None else c.low, math.inf if c.high is None else c.high
+        )
+        for c in manifest.channels
+    ]
 
 
 def _write(file: Path, content: bytes) -> None:

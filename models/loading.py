@@ -6,7 +6,9 @@ import torch
 
 from models.artifacts import ArtifactError, load_artifact, read_manifest
 from models.calibration import AlarmRule
-from models.rhythm.artifacts import KIND as RHYTHM
+from models.generic import artifacts as series
+from models.generic.artifacts import load_series
+from models.rhythm import artifacts as rhythm
 from models.rhythm.artifacts import load_rhythm
 from models.scoring import Scorer
 
@@ -51,6 +53,10 @@ def load_scorer(folder: Path, device: str = "auto") -> Scorer:
     if to.type == "cpu":
         # Scores have the same bits whatever their neighbours only with one thread.
         torch.set_num_threads(1)
-    if read_manifest(folder).training.get("kind") == RHYTHM:
-        return load_rhythm(folder, to)
-    return load_artifact(folder, to)
+    match read_manifest(folder).training.get("kind"):
+        case rhythm.KIND:
+            return load_rhythm(folder, to)
+        case series.KIND:
+            return load_series(folder)
+        case _:
+            return load_artifact(folder, to)

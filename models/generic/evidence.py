@@ -131,11 +131,13 @@ def features(
     return Told(stacked, level, jumped), left
 
 
-class FaultQuery:
-    """log odds that a channel is at fault, linear in its features."""
+class FaultQuery(NamedTuple):
+    """log odds that a channel is at fault, linear in its F features; (F,) each."""
 
-    def __init__(self, center: Rows, spread: Rows, query: Rows, bias: float) -> None:
-        self._center, self._spread, self._query, self._bias = center, spread, query, bias
+    center: Rows
+    spread: Rows
+    query: Rows
+    bias: float
 
     @classmethod
     def fit(
@@ -156,7 +158,7 @@ class FaultQuery:
     def logit(self, told: Rows) -> Rows:
         """(…, C, F) → (…, C)."""
         # Summed row by row: the bits of a product of matrices hang on how many rows it has.
-        logit = (((told - self._center) / self._spread) * self._query).sum(-1) + self._bias
+        logit = (((told - self.center) / self.spread) * self.query).sum(-1) + self.bias
         odds: Rows = logit.astype(np.float32)
         return odds
 

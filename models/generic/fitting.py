@@ -60,7 +60,7 @@ class Fitted(NamedTuple):
 def fit_generic(
     channels: Sequence[str], values: NDArray[np.float32], row_s: float, seed: int,
     config: GenericConfig | None = None, progress: Callable[[Progress], None] = lambda _: None,
-    breaks: Sequence[int] = (),
+    breaks: Sequence[int] = (), watched: Sequence[bool] | None = None,
 ) -> Fitted:  # fmt: skip
     """Fit on (n, C) training rows in time order, NaN without a reading.
 
@@ -70,6 +70,7 @@ def fit_generic(
         seed: of the faults that evidence is learnt from.
         progress: told after every fold.
         breaks: rows before which another recording begins.
+        watched: for every channel whether it can be at fault; without it all can.
 
     Raises:
         TooShortError: fewer than `SHORTEST` rows.
@@ -91,7 +92,8 @@ def fit_generic(
     left = Residuals(*(np.concatenate(planes) for planes in zip(*(f.left for f in folds), strict=True)))
     usual = Usual.fit(left, rows.z)
     query = FaultQuery.fit([_example(*made, usual) for fold in folds for made in fold.practised], rng)
-    level = Level.fit(left.energies[:, 0], usual, config.alarm)
+    counted = np.ones(len(channels)) if watched is None else np.array(watched, float)
+    level = Level.fit(left.energies[:, 0], usual, counted, config.alarm)
     subspaces = NestedSubspaces.fit(rows.begun().z, np.flatnonzero(whole))
     progress(Progress("normal", config.folds + 1, config.folds + 1, 0.0))
     held_back = [HeldBack(f.rows, GenericModel(scale, f.subspaces, usual, query, level)) for f in folds]

@@ -49,7 +49,7 @@ def fit_series(
     ends = np.cumsum([len(r) for r in rates])
     fitted = fit_generic(
         [c.name for c in channels], np.concatenate(rates), row_s, config.seed, fit, progress,
-        ends[:-1].tolist(),
+        ends[:-1].tolist(), [c.is_target for c in channels],
     )  # fmt: skip
     held_back = list(_held_back(fitted, values, ends))
     unfitted = Threshold((0.0,), (1.0,), 0.0, 0.0, 0.0)
@@ -61,7 +61,7 @@ def fit_series(
     threshold = fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
     metrics = {
         "alarms_a_device_day_seen": threshold.rate_seen, "device_days": threshold.device_days,
-        "subspace_components": float(fitted.model.subspaces.components),
+        "subspace_components": float(fitted.model.subspaces.cuts[-1]),
     }  # fmt: skip
     scorer = SeriesScorer(fitted.model, channels, rows, threshold, ModelIdentity(name, version, ""))
     return TrainedSeries(scorer, metrics, data_digest(series))

@@ -58,16 +58,18 @@ class Level(NamedTuple):
     """(B, C) energy of a calibrated residual."""
     usual: Rows
     """(B, C) mean calibrated residual."""
+    watched: Rows
+    """(C,) 1.0 where the channel can be at fault, 0.0 where it only helps to tell what is usual."""
     threshold: float
     alarm: AlarmLevels
 
     @classmethod
-    def fit(cls, energies: Rows, usual: Usual, alarm: AlarmLevels) -> "Level":
+    def fit(cls, energies: Rows, usual: Usual, watched: Rows, alarm: AlarmLevels) -> "Level":
         """On cross-fitted (N, B, C) energies: those of held-back rows, not of rows that the subspaces know."""
         unit = usual.scale**CALIBRATED
         residual = np.sqrt(energies / unit)
-        threshold = max(float(np.quantile(_joined(residual), alarm.quantile)), 1e-6)
-        return cls(unit, np.maximum(residual.mean(0), 0.05), threshold, alarm)
+        threshold = max(float(np.quantile(_joined(residual, watched), alarm.quantile)), 1e-6)
+        return cls(unit, np.maximum(residual.mean(0), 0.05), watched, threshold, alarm)
 
     def judged(self, energies: Rows) -> Judged:
         """(n, B, C) energies of a series → scores and alarms."""
@@ -76,7 +78,7 @@ class Level(NamedTuple):
 
     def reached(self, energies: Rows) -> Scores:
         """(…, B, C) energies → (…,) the score, without its threshold."""
-        return _joined(np.sqrt(energies / self.unit))
+        return _joined(np.sqrt(energies / self.unit), self.watched)
 
     def relieved(self, energies: NDArray[np.float32], drift: Drift) -> tuple[NDArray[np.float32], Drift]:
         """(n, D, B, C) energies less what each series was off by from its beginning and less slow drift, within bounds;
@@ -110,9 +112,9 @@ class Level(NamedTuple):
         return own, begun[-1]
 
 
-def _joined(residual: Rows) -> Scores:
-    """(…, B, C) → (…,): mean over channels, power mean over the bands that make the score."""
-    bands = residual[..., BANDS, :].astype(np.float64).mean(-1)
+def _joined(residual: Rows, watched: Rows) -> Scores:
+    """(…, B, C) → (…,): mean over the watched channels, power mean over the bands that make the score."""
+    bands = (residual[..., BANDS, :].astype(np.float64) * watched).sum(-1) / max(watched.sum(), 1.0)
     joined: Scores = (bands**NORM).mean(-1) ** (1 / NORM)
     return joined
 

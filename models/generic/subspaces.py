@@ -91,13 +91,9 @@ class NestedSubspaces:
     """Principal components of windows (Jolliffe, "Principal Component Analysis", 2002), cut at several variances."""
 
     def __init__(self, mean: Tensor, basis: Tensor, cuts: tuple[int, ...]) -> None:
-        self._mean, self._basis, self._cuts = mean, basis, cuts
+        """(W C,) mean window, (W C, K) components, and how many of them each subspace has."""
+        self.mean, self.basis, self.cuts = mean, basis, cuts
         self._wide = _WIDE if self._rounds_alike() else _PASS
-
-    @property
-    def components(self) -> int:
-        """Of the widest subspace."""
-        return self._cuts[-1]
 
     @classmethod
     def fit(cls, z: Rows, ends: NDArray[np.intp]) -> "NestedSubspaces":
@@ -134,14 +130,14 @@ class NestedSubspaces:
         """
         N, _, C = z.shape
         x = torch.zeros(-(-N // self._wide) * self._wide, WINDOW * C)
-        x[:N] = torch.from_numpy(z.reshape(N, -1)) - self._mean
+        x[:N] = torch.from_numpy(z.reshape(N, -1)) - self.mean
         weight = torch.from_numpy(seen) * torch.exp(-torch.arange(RECENT - 1, -1, -1) / FADE)[None, :, None]
         total = weight.sum(1).clamp(min=1e-6)
         first = (WINDOW - RECENT) * C
         left, begun, out = x[:, first:].clone(), 0, []
-        for b, cut in enumerate(self._cuts):
+        for b, cut in enumerate(self.cuts):
             if cut > begun:
-                band = self._basis[:, begun:cut]
+                band = self.basis[:, begun:cut]
                 left -= (x @ band) @ band[first:].T
                 begun = cut
             rest = left[:N].view(N, RECENT, C)
@@ -152,7 +148,7 @@ class NestedSubspaces:
 
     def _rounds_alike(self) -> bool:
         """True where few windows get the bits that many get; the machine's kernels decide."""
-        self._wide, C = _WIDE, len(self._mean) // WINDOW
+        self._wide, C = _WIDE, len(self.mean) // WINDOW
         z = np.random.default_rng(0).normal(0, 3, (_PASS, WINDOW, C)).astype(np.float32)
         seen = np.ones((_PASS, RECENT, C), np.float32)
         few = [self._pass(z[i : i + _WIDE], seen[i : i + _WIDE])[0] for i in range(0, _PASS, _WIDE)]
@@ -160,9 +156,9 @@ class NestedSubspaces:
 
     def expected(self, z: Rows) -> Rows:
         """(N, W, C) windows → the same as the subspace `PLAIN` holds them: what would have been usual."""
-        basis = self._basis[:, : self._cuts[PLAIN]]
-        rows = [torch.from_numpy(one.reshape(1, -1)) - self._mean for one in z]
-        held = [(one @ basis) @ basis.T + self._mean for one in rows]
+        basis = self.basis[:, : self.cuts[PLAIN]]
+        rows = [torch.from_numpy(one.reshape(1, -1)) - self.mean for one in z]
+        held = [(one @ basis) @ basis.T + self.mean for one in rows]
         expected: Rows = torch.cat(held).numpy().reshape(z.shape) if held else z
         return expected
 

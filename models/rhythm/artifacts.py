@@ -4,25 +4,22 @@ The manifest's `training` says `"kind": "rhythm"`; by that the loader knows whic
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as save_tensors
 
 from models.artifacts import (
     FORMAT,
     MANIFEST,
-    MAX_BYTES,
-    WEIGHTS,
     ArtifactError,
     ChannelEntry,
     Manifest,
     ThresholdEntry,
     detector_weights,
     read_manifest,
+    write_artifact,
 )  # fmt: skip
 from models.rhythm.network import RhythmConfig, RhythmNetwork
 from models.rhythm.scorer import RhythmScorer
@@ -41,29 +38,16 @@ def save_rhythm(
     Raises:
         ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
     """
-    state = {key: value.detach().cpu().contiguous() for key, value in fitted.network.state_dict().items()}
-    weights = save_tensors(state)
-    if len(weights) > MAX_BYTES:
-        raise ArtifactError(folder, f"weights of {len(weights)} bytes, at most {MAX_BYTES} are allowed")
-    training = {"kind": KIND, "seed": seed, **dataclasses.asdict(config), **(extra or {})}
     manifest = Manifest(
         format=FORMAT, name=name, version=version, created=created,
         rows=config.network.rows, stride=config.stride_rows, row_s=config.grid_ms / 1000,
         channels=(ChannelEntry(name=channel, role="measured", low=None, high=None),),
         model={**dataclasses.asdict(config.network), "certain": fitted.certain},
         threshold=ThresholdEntry.of(fitted.threshold, config.rule),
-        training=training, metrics=fitted.metrics, data_digest=data_digest,
-        weights_digest=hashlib.sha256(weights).hexdigest(),
+        training={"kind": KIND, "seed": seed, **dataclasses.asdict(config), **(extra or {})},
+        metrics=fitted.metrics, data_digest=data_digest, weights_digest="",
     )  # fmt: skip
-    # Through JSON once, so that tuples are the lists that a reader will see, and the digest holds.
-    manifest = Manifest.model_validate_json(manifest.model_dump_json()).sealed()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / WEIGHTS).write_bytes(weights)
-        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", "utf-8")
-    except OSError as error:
-        raise ArtifactError(folder, f"cannot be written: {error.strerror}") from error
-    return manifest
+    return write_artifact(folder, fitted.network.state_dict(), manifest)
 
 
 def load_rhythm(folder: Path, device: torch.device | None = None) -> RhythmScorer:

@@ -1,0 +1,122 @@
+"""A series scorer as a folder: the same two files, digests and strictness as `models.artifacts`.
+
+The manifest's `training` says `"kind": "series"`; by that the loader knows which model the arrays belong to.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.artifacts import (
+    FORMAT,
+    MANIFEST,
+    ArtifactError,
+    Manifest,
+    ThresholdEntry,
+    detector_weights,
+    entries,
+    read_manifest,
+    specs,
+    write_artifact,
+)
+from models.calibration import AlarmRule
+from models.generic.evidence import FaultQuery, Usual
+from models.generic.learning import TrainedSeries
+from models.generic.level import AlarmLevels, Level
+from models.generic.model import GenericModel
+from models.generic.scorer import SeriesScorer
+from models.generic.subspaces import KEPT, WINDOW, NestedSubspaces, Scale
+from models.scoring import ModelIdentity
+
+KIND = "series"
+
+Weights = Mapping[str, torch.Tensor]
+
+
+def save_series(
+    folder: Path, trained: TrainedSeries, *, stride: int, row_s: float, rule: AlarmRule, created: str,
+    training: Mapping[str, Any],
+) -> Manifest:  # fmt: skip
+    """Write a trained scorer; `training` says how it was trained.
+
+    Raises:
+        ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
+    """
+    scorer = trained.scorer
+    alarm = scorer.model.level.alarm
+    manifest = Manifest(
+        format=FORMAT, name=scorer.identity.name, version=scorer.identity.version, created=created,
+        rows=scorer.window_rows, stride=stride, row_s=row_s, channels=entries(scorer.specs),
+        model={"quantile": alarm.quantile, "hold": alarm.hold},
+        threshold=ThresholdEntry.of(scorer.threshold, rule),
+        training={"kind": KIND, **training}, metrics=trained.metrics, data_digest=trained.data_digest,
+        weights_digest="",
+    )  # fmt: skip
+    return write_artifact(folder, _weights(scorer.model), manifest)
+
+
+def load_series(folder: Path) -> SeriesScorer:
+    """The scorer of a folder, every digest checked and every array accounted for.
+
+    Raises:
+        ArtifactError: with what is wrong.
+    """
+    manifest = read_manifest(folder)
+    if manifest.training.get("kind") != KIND:
+        raise ArtifactError(folder, "is no series model")
+    try:
+        model = _model(
+            detector_weights(folder, manifest), len(manifest.channels), AlarmLevels(**manifest.model)
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(folder, f"{MANIFEST} describes no series model: {error}") from error
+    identity = ModelIdentity(manifest.name, manifest.version, manifest.weights_digest)
+    return SeriesScorer(model, specs(manifest), manifest.rows, manifest.threshold.fitted(), identity)
+
+
+def _weights(model: GenericModel) -> dict[str, torch.Tensor]:
+    """Every array of a model under its name."""
+    subspaces, level = model.subspaces, model.level
+    arrays: dict[str, Any] = {
+        **{f"scale.{name}": x for name, x in model.scale._asdict().items()},
+        **{f"usual.{name}": x for name, x in model.usual._asdict().items()},
+        **{f"query.{name}": x for name, x in model.query._asdict().items()},
+        "level.unit": level.unit, "level.usual": level.usual, "level.watched": level.watched,
+        "level.threshold": level.threshold,
+        "subspaces.cuts": np.array(subspaces.cuts, np.int64),
+    }  # fmt: skip
+    weights = {name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}
+    return weights | {"subspaces.mean": subspaces.mean, "subspaces.basis": subspaces.basis}
+
+
+def _model(weights: Weights, C: int, alarm: AlarmLevels) -> GenericModel:
+    """`_weights` backwards.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: one is of another shape, or there are more than belong to a model.
+    """
+    arrays = {name: tensor.numpy() for name, tensor in weights.items()}
+    parts: dict[str, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        part, _, field = name.partition(".")
+        parts.setdefault(part, {})[field] = array if array.ndim else float(array)
+    cuts = tuple(int(cut) for cut in arrays["subspaces.cuts"])
+    B, K = len(KEPT), max(cuts, default=0)
+    shapes = {
+        **{f"scale.{name}": (C,) for name in Scale._fields}, **{f"usual.{name}": (C,) for name in Usual._fields},
+        "usual.scale": (B, C), "usual.shaking": (2, C), "level.unit": (B, C), "level.usual": (B, C),
+        "level.watched": (C,),
+        "subspaces.mean": (WINDOW * C,), "subspaces.basis": (WINDOW * C, K), "subspaces.cuts": (B,),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} of shape {arrays[name].shape} where {shape} is wanted")
+    parts["subspaces"] = {name: weights[f"subspaces.{name}"] for name in parts["subspaces"]} | {"cuts": cuts}
+    return GenericModel(
+        Scale(**parts.pop("scale")), NestedSubspaces(**parts.pop("subspaces")), Usual(**parts.pop("usual")),
+        FaultQuery(**parts.pop("query")), Level(**parts.pop("level"), alarm=alarm),
+    )  # fmt: skip
