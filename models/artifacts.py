@@ -226,7 +226,7 @@ def load_artifact(folder: Path, device: torch.device | None = None) -> Attention
     manifest = read_manifest(folder)
     detector = _detector(folder, manifest)
     try:
-        weights = detector_weights(folder, manifest)
+        weights = read_weights(folder, manifest)
         detector.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         raise ArtifactError(folder, f"weights that do not fit the model: {error}") from error
@@ -234,7 +234,7 @@ def load_artifact(folder: Path, device: torch.device | None = None) -> Attention
     return AttentionScorer(detector, manifest.threshold.fitted(), identity, device)
 
 
-def detector_weights(folder: Path, manifest: Manifest) -> dict[str, torch.Tensor]:
+def read_weights(folder: Path, manifest: Manifest) -> dict[str, torch.Tensor]:
     """The weights, digest checked.
 
     Raises:

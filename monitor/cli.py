@@ -356,12 +356,22 @@ def train(
     windows: TrainWindows = None,
     device: TrainDevice = "auto",
     precision: TrainPrecision = "auto",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="fleet: what settings explain, from many devices. series: how readings go together, from one "
+            "recording on. auto: series for a type without settings and states.",
+            metavar="auto|fleet|series",
+        ),
+    ] = "auto",
     as_json: JsonOut = False,
 ) -> None:
     """Fit a model to recordings of healthy devices and write its artifact; under `torchrun` all processes share it."""
-    from monitor.workshop import TrainOptions, WorkshopError, train_command
+    from monitor.workshop import ModelKind, TrainOptions, WorkshopError, train_command
 
-    options = TrainOptions(seed, budget, steps, batch, windows, device, precision)
+    if model not in list(ModelKind):
+        fail(f"--model is {model}; it is one of {', '.join(ModelKind)}")
+    options = TrainOptions(seed, budget, steps, batch, windows, device, precision, kind=ModelKind(model))
     try:
         outcome = train_command(recordings, device_type, out, options, profile_folders=profiles or [])
     except WorkshopError as error:

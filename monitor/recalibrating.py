@@ -13,10 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from models.artifacts import ArtifactError, read_manifest, save_artifact
+from models.artifacts import ArtifactError, ThresholdEntry, read_manifest, read_weights, write_artifact
 from models.calibration import AlarmRule, ExpressRule, Threshold
 from models.detector import AttentionScorer
 from models.fleet import Series, data_digest
+from models.generic.learning import calibrate_series
+from models.generic.scorer import SeriesScorer
 from models.loading import load_scorer
 from models.recipe import TrainingConfig
 from models.training import calibrate
@@ -46,28 +48,24 @@ def calibrate_command(
     try:
         manifest = read_manifest(model)
         scorer = load_scorer(model)
-        if not isinstance(scorer, AttentionScorer):
+        if not isinstance(scorer, AttentionScorer | SeriesScorer):
             raise WorkshopError(f"{model}: a rhythm is calibrated on its cycles; train it again instead")
         profile = find_profile(manifest.name, profile_folders)
         series = [series_of(read_recording(file), profile) for file in find_recordings(paths)]
         rule = _with_express(manifest.threshold.rule())
         asked = manifest.threshold.rate_asked if budget is None else budget
-        threshold = _fitted(
-            scorer,
-            series,
-            profile,
-            TrainingConfig(budget=asked, rule=rule, min_rows=profile.min_rows),
-            console,
-        )
+        config = TrainingConfig(budget=asked, rule=rule, min_rows=profile.min_rows)
+        threshold = _fitted(scorer, series, profile, config, console)
         calibrated = {"device_days": threshold.device_days, "devices": len(series), "budget": asked,
                       "data_digest": data_digest(series)}  # fmt: skip
-        saved = save_artifact(
-            out, AttentionScorer(scorer.detector, threshold, scorer.identity, scorer.device),
-            stride=manifest.stride, row_s=manifest.row_s, rule=rule,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            training={**manifest.training, "calibrated": calibrated}, metrics=manifest.metrics,
-            data_digest=manifest.data_digest,
-        )  # fmt: skip
+        fitted = manifest.model_copy(
+            update={
+                "threshold": ThresholdEntry.of(threshold, rule),
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "training": {**manifest.training, "calibrated": calibrated},
+            }
+        )
+        saved = write_artifact(out, read_weights(model, manifest), fitted)
     except (ArtifactError, ProfileError, RecordingError, ValueError) as error:
         raise WorkshopError(str(error)) from None
     console.print(
@@ -89,7 +87,11 @@ def _with_express(rule: AlarmRule) -> AlarmRule:
 
 
 def _fitted(
-    scorer: AttentionScorer, series: Sequence[Series], profile: DeviceProfile, config: TrainingConfig, console: Console
+    scorer: AttentionScorer | SeriesScorer, series: Sequence[Series], profile: DeviceProfile, config: TrainingConfig,
+    console: Console,
 ) -> Threshold:  # fmt: skip
+    stride, row_s = profile.stride_rows, profile.grid_ms / 1000
     with Progress(*COLUMNS, console=console, transient=True) as progress:
-        return calibrate(scorer, series, profile.stride_rows, profile.grid_ms / 1000, config, shown(progress))
+        if isinstance(scorer, SeriesScorer):
+            return calibrate_series([(scorer, s) for s in series], stride, row_s, config, shown(progress))
+        return calibrate(scorer, series, stride, row_s, config, shown(progress))

@@ -6,6 +6,7 @@ Rows are put on the profile's grid exactly as the service does it, so that the m
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.artifacts import ArtifactError, Manifest, save_artifact
+from models.generic import TooShortError
+from models.generic.artifacts import save_series
+from models.generic.learning import fit_series
 from models.preparation import ChannelSpec
 from models.training import Compute, Series, Trained, TrainingConfig, computing, train
 from models.training import Progress as Step
@@ -38,6 +42,18 @@ STEPS = {
 }
 
 
+class ModelKind(StrEnum):
+    """What a model of levels is learnt as."""
+
+    AUTO = "auto"
+    """As a fleet where the profile has settings or states, else as a series."""
+    FLEET = "fleet"
+    """What settings and states explain, from many devices: the class of the shipped models."""
+    SERIES = "series"
+    """How the readings of a device go together, from one recording on; the class that bare recordings are evaluated
+    with. What a setting changes is unusual to it until a recording has shown it."""
+
+
 class WorkshopError(Exception):
     """Recordings, a profile or a model that training cannot use; one readable line."""
 
@@ -58,6 +74,7 @@ class TrainOptions:
     precision: str = "auto"
     threads: int | None = None
     version: str = DEFAULT_VERSION
+    kind: ModelKind = ModelKind.AUTO
 
     def config(self, profile: DeviceProfile, compute: Compute) -> TrainingConfig:
         """The defaults, with what was asked for."""
@@ -99,14 +116,23 @@ def train_command(
             console = console or Console(stderr=True, quiet=not compute.leads)
             recordings = [read_recording(file) for file in find_recordings(paths)]
             console.print(f"{len(recordings)} recordings of {profile.title}; training on {_where(compute)}")
-            maker = _train_cycles if cyclic_channel(profile) else _train_levels
-            manifest = maker(recordings, profile, out, options, compute, console)
-    except (ArtifactError, ProfileError, RecordingError, RhythmError, ValueError) as error:
+            manifest = _maker(profile, options.kind)(recordings, profile, out, options, compute, console)
+    except (ArtifactError, ProfileError, RecordingError, RhythmError, TooShortError, ValueError) as error:
         raise WorkshopError(str(error)) from None
     if not compute.leads:
         return {}
     console.print(f"written to {out} (weights {manifest.weights_digest[:12]}…)", highlight=False)
     return {"out": str(out), "digest": manifest.weights_digest, "metrics": manifest.metrics}
+
+
+def _maker(profile: DeviceProfile, kind: ModelKind) -> Callable[..., Manifest]:
+    """What trains such a type."""
+    if cyclic_channel(profile):
+        return _train_cycles
+    explained = any(channel.role in {"setting", "state"} for channel in profile.channels)
+    if kind is ModelKind.SERIES or (kind is ModelKind.AUTO and not explained):
+        return _train_as_series
+    return _train_levels
 
 
 def _where(compute: Compute) -> str:
@@ -167,6 +193,31 @@ def _train_levels(
         return train_series(series, profile, out, options, compute, shown(progress))
 
 
+def _train_as_series(
+    recordings: Sequence[Recording],
+    profile: DeviceProfile,
+    out: Path,
+    options: TrainOptions,
+    compute: Compute,
+    console: Console,
+) -> Manifest:
+    """Seconds on one core: of the options the seed and the budget count."""
+    if compute.world > 1:
+        raise WorkshopError(f"{profile.type} is learnt as a series by one process; train it without torchrun")
+    config = options.config(profile, compute)
+    series = [series_of(recording, profile) for recording in recordings]
+    stride, row_s = profile.stride_rows, profile.grid_ms / 1000
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
+        trained = fit_series(
+            profile.type, options.version, channel_specs(profile), profile.window_rows, stride, row_s,
+            series, config, shown(progress),
+        )  # fmt: skip
+    return save_series(
+        out, trained, stride=stride, row_s=row_s, rule=config.rule, created=_now(),
+        training={"seed": config.seed, "budget": config.budget, "devices": len(series)},
+    )  # fmt: skip
+
+
 def train_series(
     series: Sequence[Series],
     profile: DeviceProfile,
@@ -217,7 +268,7 @@ def save(
         stride=profile.stride_rows,
         row_s=profile.grid_ms / 1000,
         rule=config.rule,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=_now(),
         training={
             "seed": config.seed,
             "expectation_steps": config.expectation_steps,
@@ -233,6 +284,10 @@ def save(
         metrics=trained.metrics,
         data_digest=trained.data_digest,
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def shown(progress: Progress) -> Callable[[Step], None]:

@@ -16,9 +16,9 @@ from models.artifacts import (
     ArtifactError,
     Manifest,
     ThresholdEntry,
-    detector_weights,
     entries,
     read_manifest,
+    read_weights,
     specs,
     write_artifact,
 )
@@ -68,9 +68,7 @@ def load_series(folder: Path) -> SeriesScorer:
     if manifest.training.get("kind") != KIND:
         raise ArtifactError(folder, "is no series model")
     try:
-        model = _model(
-            detector_weights(folder, manifest), len(manifest.channels), AlarmLevels(**manifest.model)
-        )
+        model = _model(read_weights(folder, manifest), len(manifest.channels), AlarmLevels(**manifest.model))
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(folder, f"{MANIFEST} describes no series model: {error}") from error
     identity = ModelIdentity(manifest.name, manifest.version, manifest.weights_digest)

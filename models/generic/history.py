@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 Array = NDArray[np.floating]
+FEW = 64
+"""Up to so many rows the library's filter, made for long ones, is slower than a loop."""
 
 
 def late(past: Array, x: Array, rows: int) -> Array:
@@ -18,7 +20,14 @@ def late(past: Array, x: Array, rows: int) -> Array:
 def slow_mean(x: Array, rows: float, before: Array) -> Array:
     """Exponentially weighted mean with a memory of `rows`; `before` is its value before the first row."""
     keep = float(np.exp(-1 / rows))
-    mean: Array = lfilter([1 - keep], [1, -keep], x, axis=0, zi=keep * before[None].astype(np.float64))[0]
+    mean: Array
+    if len(x) > FEW:
+        mean = lfilter([1 - keep], [1, -keep], x, axis=0, zi=keep * before[None].astype(np.float64))[0]
+        return mean
+    mean = (1 - keep) * np.asarray(x, np.float64)
+    for row in mean:
+        row += keep * before
+        before = row
     return mean
 
 
@@ -26,8 +35,11 @@ def faded_mean(past: Array, x: Array, rows: int, fade: float) -> Array:
     """Mean over the newest `rows`, weights falling by 1/e in `fade` rows; `past` are the rows before `x`, at least
     `rows` - 1."""
     weight = np.exp(-np.arange(rows) / fade)
-    both = np.concatenate([past[len(past) - rows + 1 :], x])
-    mean: Array = lfilter(weight / weight.sum(), [1.0], both, axis=0)[rows - 1 :]
+    both, n = np.concatenate([past[len(past) - rows + 1 :], x]), len(x)
+    mean = np.zeros(x.shape)
+    for age, part in enumerate(weight / weight.sum()):
+        begin = rows - 1 - age
+        mean += part * both[begin : begin + n]
     return mean
 
 

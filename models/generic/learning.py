@@ -43,37 +43,54 @@ def fit_series(
         TooShortError: fewer rows than a model can be fitted and calibrated on.
     """
     config = config or TrainingConfig()
-    values = [np.where(s.mask, s.values, np.float32(np.nan)) for s in series]
     slopes = Slopes([i for i, c in enumerate(channels) if c.role == "counter"])
-    rates = [slopes.apply(v[:, None], slopes.unknown(1))[0][:, 0] for v in values]
+    readings = (np.where(s.mask, s.values, np.float32(np.nan))[:, None] for s in series)
+    rates = [slopes.apply(reading, slopes.unknown(1))[0][:, 0] for reading in readings]
     ends = np.cumsum([len(r) for r in rates])
     fitted = fit_generic(
         [c.name for c in channels], np.concatenate(rates), row_s, config.seed, fit, progress,
         ends[:-1].tolist(), [c.is_target for c in channels],
     )  # fmt: skip
-    held_back = list(_held_back(fitted, values, ends))
-    unfitted = Threshold((0.0,), (1.0,), 0.0, 0.0, 0.0)
-    statistics = []
-    for model, part in held_back:
-        scorer = SeriesScorer(model, channels, rows, unfitted, ModelIdentity(name, version, ""))
-        statistics.append(scorer.statistics(part, stride))
-        progress(Progress("threshold", len(statistics), len(held_back), 0.0))
-    threshold = fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
+    identity = ModelIdentity(name, version, "")
+    held_back = [
+        (SeriesScorer(model, channels, rows, _UNFITTED, identity), part)
+        for model, part in _held_back(fitted, series, ends)
+    ]
+    threshold = calibrate_series(held_back, stride, row_s, config, progress)
     metrics = {
         "alarms_a_device_day_seen": threshold.rate_seen, "device_days": threshold.device_days,
         "subspace_components": float(fitted.model.subspaces.cuts[-1]),
     }  # fmt: skip
-    scorer = SeriesScorer(fitted.model, channels, rows, threshold, ModelIdentity(name, version, ""))
+    scorer = SeriesScorer(fitted.model, channels, rows, threshold, identity)
     return TrainedSeries(scorer, metrics, data_digest(series))
 
 
+_UNFITTED = Threshold((0.0,), (1.0,), 0.0, 0.0, 0.0)
+
+
+def calibrate_series(
+    devices: Sequence[tuple[SeriesScorer, Series]], stride: int, row_s: float, config: TrainingConfig,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Threshold:  # fmt: skip
+    """The threshold for the budget of `config`, on fault-free series, each beside a scorer that does not know it.
+
+    Raises:
+        ValueError: without a single window to calibrate on.
+    """
+    statistics = []
+    for scorer, one in devices:
+        statistics.append(scorer.statistics(np.where(one.mask, one.values, np.float32(np.nan)), stride))
+        progress(Progress("threshold", len(statistics), len(devices), 0.0))
+    return fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
+
+
 def _held_back(
-    fitted: Fitted, values: Sequence[NDArray[np.float32]], ends: NDArray[np.int64]
-) -> Iterator[tuple[GenericModel, NDArray[np.float32]]]:
+    fitted: Fitted, series: Sequence[Series], ends: NDArray[np.int64]
+) -> Iterator[tuple[GenericModel, Series]]:
     """Models, each with a stretch of one recording that it does not know."""
     for fold in fitted.held_back:
-        for recording, end in zip(values, ends.tolist(), strict=True):
-            begin = end - len(recording)
-            low, high = max(fold.rows.start, begin), min(fold.rows.stop, end)
+        for one, end in zip(series, ends.tolist(), strict=True):
+            begin = end - len(one.values)
+            low, high = max(fold.rows.start, begin) - begin, min(fold.rows.stop, end) - begin
             if low < high:
-                yield fold.model, recording[low - begin : high - begin]
+                yield fold.model, Series(one.device, one.values[low:high], one.mask[low:high])

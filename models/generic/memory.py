@@ -82,7 +82,7 @@ class Memory(NamedTuple):
 
 def begun(kept: Array, first: Array, new: NDArray[np.bool_]) -> Array:
     """(…, D, C) what is kept of the past; of devices that are `new` (D,) the `first` row stands before itself."""
-    started: Array = np.where(new[:, None], first, kept)
+    started: Array = np.where(new[:, None], first, kept) if new.any() else kept
     return started
 
 

@@ -14,8 +14,8 @@ from models.generic.level import Judged, Level
 from models.generic.memory import Memory, begun, newest
 from models.generic.subspaces import WINDOW, NestedSubspaces, Rows, Scale, Scaled
 
-MIN_ROWS = 8
-"""Rows that must have come before a row gets a score; until then the series is being learnt."""
+MIN_ROWS = WINDOW
+"""A row gets a score from the first full window on; until then the series is being learnt."""
 COUNTS = 1.5
 """Power of the anomaly in what a row adds to the share of its episode."""
 

@@ -3,12 +3,14 @@
 Letters: n rows, W rows of a window, H = W - 1, D devices, C channels, B nested subspaces, R newest rows that count.
 """
 
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 WINDOW = 40
 """Rows of a window."""
@@ -21,8 +23,9 @@ FADE = 4.0
 PLAIN = 2
 """The subspace of the plain residual, signed and not: the one that holds 80 % of the variance."""
 _FIT_ON = 24_000
-_PASS, _WIDE = 256, 32
-"""Windows a pass, and what their number is filled up to."""
+_ROUND = 16
+_PASS, _SMALL = 256, 32
+"""Windows of a large pass and of a small one; always exactly so many, filled up where there are fewer."""
 
 Rows = NDArray[np.float32]
 
@@ -93,7 +96,8 @@ class NestedSubspaces:
     def __init__(self, mean: Tensor, basis: Tensor, cuts: tuple[int, ...]) -> None:
         """(W C,) mean window, (W C, K) components, and how many of them each subspace has."""
         self.mean, self.basis, self.cuts = mean, basis, cuts
-        self._wide = _WIDE if self._rounds_alike() else _PASS
+        self._bands = [_filled_up(basis[:, begun:end]) for begun, end in itertools.pairwise((0, *cuts))]
+        self._small = _SMALL if self._rounds_alike() else _PASS
 
     @classmethod
     def fit(cls, z: Rows, ends: NDArray[np.intp]) -> "NestedSubspaces":
@@ -107,7 +111,7 @@ class NestedSubspaces:
         cuts = tuple(
             0 if kept == 0 else min(int(np.searchsorted(carried, kept)) + 1, len(carried)) for kept in KEPT
         )
-        return cls(mean, vectors.flip(1)[:, : cuts[-1]].float(), cuts)
+        return cls(mean, vectors.flip(1)[:, : cuts[-1]].float().contiguous(), cuts)
 
     def residuals(self, rows: Scaled, ends: NDArray[np.intp] | None = None) -> Residuals:
         """Of (H + n, D, C) rows: of the windows that end at the rows `ends` of the last n, or at all of them."""
@@ -116,42 +120,46 @@ class NestedSubspaces:
         ends = np.arange(len(z)) if ends is None else ends
         row, device = np.repeat(ends, D), np.tile(np.arange(D), len(ends))
         energies, stray = np.empty((len(row), len(KEPT), C), np.float32), np.empty((len(row), C), np.float32)
-        for i in range(0, len(row), _PASS):
-            some = slice(i, i + _PASS)
+        for some in self._passes(len(row)):
             energies[some], stray[some] = self._pass(
                 z[row[some], device[some]], seen[row[some], device[some]]
             )
         return Residuals(energies.reshape(len(ends), D, len(KEPT), C), stray.reshape(len(ends), D, C))
 
+    def _passes(self, windows: int) -> Iterator[slice]:
+        """Large ones, and small ones for what is left over."""
+        large = windows - windows % _PASS
+        yield from (slice(i, i + _PASS) for i in range(0, large, _PASS))
+        yield from (slice(i, min(i + self._small, windows)) for i in range(large, windows, self._small))
+
     def _pass(self, z: Rows, seen: Rows) -> tuple[Rows, Rows]:
         """(N, W, C) windows and the (N, R, C) readings of their newest rows → (N, B, C), (N, C).
 
-        Filled up to a multiple of `_WIDE` windows, so that no bit of a window hangs on how many others there are.
+        Filled up to one of two sizes, so that no bit of a window hangs on how many others there are.
         """
         N, _, C = z.shape
-        x = torch.zeros(-(-N // self._wide) * self._wide, WINDOW * C)
+        B = _PASS if self._small < N else self._small
+        x, weight = torch.zeros(B, WINDOW * C), torch.zeros(B, RECENT, C)
         x[:N] = torch.from_numpy(z.reshape(N, -1)) - self.mean
-        weight = torch.from_numpy(seen) * torch.exp(-torch.arange(RECENT - 1, -1, -1) / FADE)[None, :, None]
+        weight[:N] = torch.from_numpy(seen) * torch.exp(-torch.arange(RECENT - 1, -1, -1) / FADE)[:, None]
         total = weight.sum(1).clamp(min=1e-6)
         first = (WINDOW - RECENT) * C
-        left, begun, out = x[:, first:].clone(), 0, []
-        for b, cut in enumerate(self.cuts):
-            if cut > begun:
-                band = self.basis[:, begun:cut]
+        left, out = x[:, first:].clone(), []
+        for b, band in enumerate(self._bands):
+            if band.shape[1]:
                 left -= (x @ band) @ band[first:].T
-                begun = cut
-            rest = left[:N].view(N, RECENT, C)
+            rest = left.view(B, RECENT, C)
             out.append((rest**2 * weight).sum(1) / total)
             if b == PLAIN:
                 stray = (rest * weight).sum(1) / total
-        return torch.stack(out, 1).numpy(), stray.numpy()
+        return torch.stack(out, 1)[:N].numpy(), stray[:N].numpy()
 
     def _rounds_alike(self) -> bool:
         """True where few windows get the bits that many get; the machine's kernels decide."""
-        self._wide, C = _WIDE, len(self.mean) // WINDOW
+        self._small, C = _SMALL, len(self.mean) // WINDOW
         z = np.random.default_rng(0).normal(0, 3, (_PASS, WINDOW, C)).astype(np.float32)
         seen = np.ones((_PASS, RECENT, C), np.float32)
-        few = [self._pass(z[i : i + _WIDE], seen[i : i + _WIDE])[0] for i in range(0, _PASS, _WIDE)]
+        few = [self._pass(z[i : i + _SMALL], seen[i : i + _SMALL])[0] for i in range(0, _PASS, _SMALL)]
         return np.array_equal(np.concatenate(few), self._pass(z, seen)[0])
 
     def expected(self, z: Rows) -> Rows:
@@ -161,6 +169,11 @@ class NestedSubspaces:
         held = [(one @ basis) @ basis.T + self.mean for one in rows]
         expected: Rows = torch.cat(held).numpy().reshape(z.shape) if held else z
         return expected
+
+
+def _filled_up(band: Tensor) -> Tensor:
+    """(W C, K) → the same with columns of zeros up to a round width: an odd one rounds by where a window stands."""
+    return nn.functional.pad(band, (0, -band.shape[1] % _ROUND)).contiguous()
 
 
 def _windows(rows: Rows) -> Rows:

@@ -17,8 +17,8 @@ from models.artifacts import (
     ChannelEntry,
     Manifest,
     ThresholdEntry,
-    detector_weights,
     read_manifest,
+    read_weights,
     write_artifact,
 )  # fmt: skip
 from models.rhythm.network import RhythmConfig, RhythmNetwork
@@ -63,7 +63,7 @@ def load_rhythm(folder: Path, device: torch.device | None = None) -> RhythmScore
     try:
         certain = float(sizes.pop("certain"))
         network = RhythmNetwork(RhythmConfig(**{key: int(value) for key, value in sizes.items()}))
-        network.load_state_dict(detector_weights(folder, manifest), strict=True)
+        network.load_state_dict(read_weights(folder, manifest), strict=True)
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(folder, f"{MANIFEST} describes no rhythm model: {error}") from error
     except RuntimeError as error:

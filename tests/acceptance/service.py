@@ -116,6 +116,15 @@ class ServiceProcess:
             if not cursor:
                 return found
 
+    async def alert(self, status: str, timeout_s: float = 20.0) -> dict[str, Any]:
+        """Wait for an alert of this status."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                for alert in await self.alerts():
+                    if alert["status"] == status:
+                        return alert
+                await asyncio.sleep(0.1)
+
 
 def write_config(
     file: Path,

@@ -1,9 +1,7 @@
 """A device that falls silent is found by the clock alone: nothing else arrives that could move the stream."""
 
-import asyncio
 import uuid
 from pathlib import Path
-from typing import Any
 
 from streams.kafka import ensure_topics
 from tests.acceptance.service import ServiceProcess, write_config
@@ -41,22 +39,13 @@ async def test_a_lone_device_that_falls_silent_is_an_alert_and_its_return_resolv
         await send(config, topic, messages[:60])
         await service.until("attendant_samples_total", 50, outcome="accepted")
         await service.until("attendant_decisions_total", 1, 30, reason="silent")
-        alert = await _alert(service, "open")
+        alert = await service.alert("open")
         assert alert["kind"] == "silent"
         assert alert["device"]["id"] == "PUMP-000"
         assert "has sent nothing since" in alert["summary"]
         assert (await service.get("/api/v1/devices/PUMP-000")).json()["state"] == "silent"
 
         await send(config, topic, messages[60:120])
-        again = await _alert(service, "resolved")
+        again = await service.alert("resolved")
         assert again["id"] == alert["id"]
         assert await service.terminate() == 0
-
-
-async def _alert(service: ServiceProcess, status: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
-        while True:
-            for alert in await service.alerts():
-                if alert["status"] == status:
-                    return alert
-            await asyncio.sleep(0.1)

@@ -1,0 +1,189 @@
+"""The series scorer: what the evaluation scores in one go, the service scores window by window."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from models.artifacts import MANIFEST, ArtifactError, read_manifest
+from models.calibration import count_alarms
+from models.fleet import Series
+from models.generic import MIN_ROWS, GenericConfig, RowScores, running_share
+from models.generic.artifacts import load_series, save_series
+from models.generic.learning import TrainedSeries, fit_series
+from models.generic.scorer import SeriesScorer
+from models.generic.slopes import Slopes
+from models.loading import load_scorer
+from models.preparation import ChannelSpec
+from models.recipe import TrainingConfig
+from models.scoring import RememberingScorer, Score
+from tests.checks.scorer_laws import assert_same
+
+CHANNELS = (
+    ChannelSpec("speed_set", "setting"),
+    ChannelSpec("flow"),
+    ChannelSpec("pressure"),
+    ChannelSpec("noise"),
+    ChannelSpec("volume", "counter"),
+)
+ROWS, STRIDE, ROW_S = 64, 2, 5.0
+Rows = NDArray[np.float32]
+
+
+def blower(seed: int, rows: int) -> Series:
+    """One fault-free device: pressure follows a flow that swings, volume counts the flow, the setting stands still."""
+    rng = np.random.default_rng(seed)
+    flow = 5 + np.sin(np.arange(rows) / 9) + 0.3 * np.sin(np.arange(rows) / 4) + rng.normal(0, 0.05, rows)
+    columns = (
+        np.full(rows, 2.0),
+        flow,
+        3 * flow + rng.normal(0, 0.2, rows),
+        rng.normal(0, 1, rows),
+        np.cumsum(flow) / 10,
+    )
+    values = np.stack(columns, 1).astype(np.float32)
+    mask = rng.random(values.shape) < 0.97
+    values[~mask] = np.nan
+    return Series(f"SN-{seed}", values, mask)
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedSeries:
+    """Of one device, an hour and a half."""
+    return fit_series(
+        "blower", "1", CHANNELS, ROWS, STRIDE, ROW_S, [blower(0, 1100)], fit=GenericConfig(practices=2)
+    )
+
+
+def saved(trained: TrainedSeries, folder: Path) -> Path:
+    """As an artifact."""
+    rule, created = TrainingConfig().rule, "2026-11-26T00:00:00Z"
+    save_series(folder, trained, stride=STRIDE, row_s=ROW_S, rule=rule, created=created, training={"seed": 0})
+    return folder
+
+
+def streamed(scorer: SeriesScorer, values: Rows, strides: list[int]) -> tuple[NDArray[np.intp], Score]:
+    """Windows of a new device that end so many rows apart, each scored with what the one before it left."""
+    padded = np.concatenate([np.full((ROWS, values.shape[1]), np.nan, np.float32), values])
+    memory, ends, scores = np.zeros((1, scorer.memory_width), np.float32), np.cumsum(strides), []
+    for end, stride in zip(ends, strides, strict=True):
+        window = padded[end : end + ROWS][None]
+        score, memory = scorer.score_remembering(window, np.isfinite(window), memory, np.array([stride]))
+        scores.append(score)
+    return ends - 1, Score.joined(scores)
+
+
+def evaluated(scorer: SeriesScorer, values: Rows) -> RowScores:
+    """The same rows as `attendant evaluate` scores them."""
+    slopes = Slopes([4])
+    rows, _ = slopes.apply(values[:, None], slopes.unknown(1))
+    return scorer.model.score(rows[:, 0])
+
+
+@pytest.mark.parametrize("stride", [1, 2, 7, 64])
+def test_window_by_window_a_device_gets_the_scores_of_its_whole_series(
+    trained: TrainedSeries, stride: int
+) -> None:
+    scorer, device = trained.scorer, blower(1, 512)
+    device.values[300:340, 2] += 4
+    rows, told = streamed(scorer, device.values, [stride] * (512 // stride))
+    whole = evaluated(scorer, device.values)
+    reached = np.log(whole.anomaly[rows] * scorer.model.level.threshold + 1e-6).astype(np.float32)[:, None]
+    expected = np.where(rows < MIN_ROWS - 1, 0.0, scorer.threshold.anomaly(reached))
+    np.testing.assert_allclose(told.anomaly, expected, atol=1e-4)
+    targets = np.array([c.is_target for c in CHANNELS])
+    np.testing.assert_allclose(told.share, running_share(whole.evidence * targets)[rows], atol=1e-4)
+
+
+def test_a_channel_that_leaves_the_others_is_told_with_direction_and_onset(trained: TrainedSeries) -> None:
+    device = blower(2, 400)
+    device.values[330:, 2] += 5
+    rows, told = streamed(trained.scorer, device.values, [STRIDE] * 200)
+    during, before = told.rows(slice(170, 200)), told.rows(slice(20, 160))
+    assert during.anomaly.min() > before.anomaly.max()
+    assert (during.share.argmax(1) == 2).all()
+    assert (during.direction[:, 2] == 1).all()
+    assert during.off_rows is not None
+    onset = rows[170:] - during.off_rows[:, 2] + 1
+    assert abs(int(np.median(onset)) - 330) <= 3
+    gap = during.observed[:, 2] - during.expected[:, 2]
+    assert 2.5 < np.median(gap) < 6
+    assert (told.share[:, 0] == 0).all(), "a setting is no cause"
+
+
+def test_a_counter_is_watched_by_its_slope_and_may_be_reset(trained: TrainedSeries) -> None:
+    reset, stuck = blower(3, 400), blower(3, 400)
+    reset.values[300:, 4] -= reset.values[300, 4]
+    stuck.values[300:, 4] = stuck.values[299, 4]
+    (_, harmless), (_, fault) = (streamed(trained.scorer, d.values, [STRIDE] * 200) for d in (reset, stuck))
+    assert harmless.anomaly[150:].max() < fault.anomaly[160:].min()
+    assert (fault.share[165:].argmax(1) == 4).all()
+    assert (fault.direction[165:, 4] == -1).all()
+
+
+def test_devices_side_by_side_get_the_bits_that_each_gets_alone(trained: TrainedSeries) -> None:
+    scorer = trained.scorer
+    devices = np.stack([blower(seed, ROWS).values for seed in range(5)])
+    mask = np.isfinite(devices)
+    _, memory = scorer.score_remembering(
+        devices, mask, np.zeros((5, scorer.memory_width), np.float32), np.full(5, ROWS)
+    )
+    new = np.array([0, 1, 2, 2, ROWS])
+    score, left = scorer.score_remembering(devices[::-1], mask[::-1], memory, new)
+    for b in range(5):
+        one = slice(b, b + 1)
+        alone, after = scorer.score_remembering(devices[::-1][one], mask[::-1][one], memory[one], new[one])
+        assert_same(score.rows(one), alone)
+        assert left[one].tobytes() == after.tobytes()
+    assert left[0].tobytes() == memory[0].tobytes(), "without a new row nothing is learnt"
+
+
+def test_a_memory_of_another_width_and_too_many_new_rows_are_refused(trained: TrainedSeries) -> None:
+    scorer, window = trained.scorer, blower(0, ROWS).values[None]
+    memory = np.zeros((1, scorer.memory_width), np.float32)
+    with pytest.raises(ValueError, match="memory of shape"):
+        scorer.score_remembering(window, np.isfinite(window), memory[:, 1:], np.array([1]))
+    with pytest.raises(ValueError, match="new rows must be 0 to 64"):
+        scorer.score_remembering(window, np.isfinite(window), memory, np.array([65]))
+
+
+def test_an_artifact_scores_to_the_bit_as_the_model_it_was_made_of(
+    trained: TrainedSeries, tmp_path: Path
+) -> None:
+    loaded = load_scorer(saved(trained, tmp_path))
+    assert isinstance(loaded, RememberingScorer)
+    assert isinstance(loaded, SeriesScorer)
+    values = blower(5, 200).values
+    for one, other in zip(
+        streamed(loaded, values, [4] * 50), streamed(trained.scorer, values, [4] * 50), strict=True
+    ):
+        if isinstance(one, Score) and isinstance(other, Score):
+            assert_same(one, other)
+    assert read_manifest(tmp_path).threshold.fitted() == loaded.threshold == trained.scorer.threshold
+    assert loaded.specs == CHANNELS
+
+
+def test_a_manifest_of_other_channels_is_refused_with_the_array_that_does_not_fit(
+    trained: TrainedSeries, tmp_path: Path
+) -> None:
+    manifest = read_manifest(saved(trained, tmp_path))
+    other = manifest.model_copy(update={"channels": manifest.channels[:-1]}).sealed()
+    (tmp_path / MANIFEST).write_text(other.model_dump_json())
+    with pytest.raises(ArtifactError, match=r"scale\.center of shape \(5,\) where \(4,\) is wanted"):
+        load_series(tmp_path)
+
+
+def test_the_threshold_keeps_to_its_budget_on_days_that_the_model_does_not_know() -> None:
+    day = round(86_400 / ROW_S)
+    config = TrainingConfig(budget=1.0)
+    trained = fit_series(
+        "blower", "1", CHANNELS, ROWS, STRIDE, ROW_S, [blower(10, day // 4), blower(11, day // 4)], config,
+        fit=GenericConfig(practices=1),
+    )  # fmt: skip
+    assert trained.metrics["device_days"] == pytest.approx(0.5, rel=0.05)
+    alarms = 0
+    for seed in range(20, 24):
+        _, told = streamed(trained.scorer, blower(seed, day // 4).values, [STRIDE] * (day // 4 // STRIDE))
+        alarms += count_alarms(told.anomaly, config.rule)
+    assert alarms <= 3, "one a day was asked for"
