@@ -1,7 +1,8 @@
 """How fast windows are scored on this machine, on one CPU thread, without a broker and without trained weights.
 
-A synthetic device of twelve channels, a detector of the shipped sizes, and beside it in the same rounds a plain
-multilayer-perceptron autoencoder, whose speed is the machine's own: quote the ratio, it holds when the machine is busy.
+A synthetic device of twelve channels, a detector of the shipped sizes, a series model, and beside each in the same
+rounds a plain multilayer-perceptron autoencoder, whose speed is the machine's own: quote the ratio, it holds when the
+machine is busy.
 """
 
 import statistics
@@ -14,11 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from torch import nn
 
 from models.autoencoder import ModelConfig
 from models.calibration import Threshold
 from models.detector import AttentionScorer, Detector
+from models.fleet import Series
+from models.generic import GenericConfig
+from models.generic.learning import fit_series
+from models.generic.scorer import SeriesScorer
 from models.preparation import ChannelSpec
 from models.scoring import ModelIdentity
 
@@ -64,49 +70,86 @@ def synthetic_scorer(seed: int = 0) -> AttentionScorer:
     return AttentionScorer(detector, threshold, ModelIdentity("synthetic", "0", ""))
 
 
+def synthetic_series(rows: int, seed: int = 0) -> Series:
+    """(rows, 12) of one device whose sensors swing and wander."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(rows)[:, None]
+    wander = lfilter([1], [1, -0.95], rng.normal(0, 1, (rows, 8)), axis=0)
+    sensors = 3 * np.sin(t / (9 + np.arange(8))) + wander
+    volume = np.cumsum(rng.uniform(0, 1, (rows, 1)), 0)
+    values = np.concatenate([np.ones((rows, 1)), np.full((rows, 2), 4.0), volume, sensors], 1)
+    mask = rng.random(values.shape) >= GAPS
+    return Series("synthetic", np.where(mask, values, np.nan).astype(np.float32), mask)
+
+
+def synthetic_series_scorer() -> SeriesScorer:
+    """Learnt from a synthetic device: how many components it keeps is what its speed hangs on."""
+    fit = GenericConfig(practices=1)
+    return fit_series("synthetic", "0", CHANNELS, ROWS, 1, 1.0, [synthetic_series(6000)], fit=fit).scorer
+
+
 def measure(
     rounds: int = 60, progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> dict[str, Any]:
-    """Windows a second of the scorer and of the plain autoencoder, by batch; JSON-able.
+    """Windows a second of the scorers and of the plain autoencoder, by batch; JSON-able.
 
-    `us_per_window` and `ratio` are of CPU time; `windows_per_s` is of the clock on the wall.
+    `us_per_window` and `ratio` are of CPU time; `windows_per_s` is of the clock on the wall. `series` is the series
+    model, a batch being so many devices that have one new row each, as every row is scored in `attendant evaluate`.
 
     Args:
         rounds: each times both once; figures are medians (and bests) over rounds.
         progress: told how many batches of how many are done.
     """
     with _one_thread():
-        scorer, peer = synthetic_scorer(), _plain_autoencoder()
-        by_batch = {}
-        for done, batch in enumerate(BATCHES):
-            by_batch[str(batch)] = _pair(scorer, peer, synthetic_windows(batch), rounds)
-            progress(done + 1, len(BATCHES))
-    return {"channels": len(CHANNELS), "rows": ROWS, "threads": 1, "rounds": rounds, "batch": by_batch}
+        peer, by_model = _plain_autoencoder(), {"batch": _attention, "series": _series}
+        figures: dict[str, dict[str, Any]] = {name: {} for name in by_model}
+        todo = [(name, batch) for name in by_model for batch in BATCHES]
+        for done, (name, batch) in enumerate(todo):
+            figures[name][str(batch)] = _pair(*by_model[name](batch), peer, rounds)
+            progress(done + 1, len(todo))
+    return {"channels": len(CHANNELS), "rows": ROWS, "threads": 1, "rounds": rounds, **figures}
 
 
-def _pair(scorer: AttentionScorer, peer: nn.Module, windows: Windows, rounds: int) -> dict[str, float]:
-    values, mask = windows
+Call = Callable[[], object]
+
+
+def _attention(batch: int) -> tuple[Call, NDArray[np.float32]]:
+    """What is timed, and the (batch, ROWS, 12) windows that it is timed on."""
+    scorer, (values, mask) = synthetic_scorer(), synthetic_windows(batch)
+    return lambda: scorer.score(values, mask), values
+
+
+def _series(batch: int) -> tuple[Call, NDArray[np.float32]]:
+    scorer, rows = synthetic_series_scorer(), synthetic_series(ROWS + batch, 1)
+    values = np.stack([rows.values[b : b + ROWS] for b in range(batch)])
+    mask, nothing = np.isfinite(values), np.zeros((batch, scorer.memory_width), np.float32)
+    _, memory = scorer.score_remembering(values, mask, nothing, np.full(batch, ROWS))
+    new = np.ones(batch, np.int64)
+    return lambda: scorer.score_remembering(values, mask, memory, new), values
+
+
+def _pair(ours: Call, values: NDArray[np.float32], peer: nn.Module, rounds: int) -> dict[str, float]:
     flat = torch.from_numpy(np.nan_to_num(values)).flatten(1)
-    ours: list[tuple[float, float]] = []
+    took: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     with torch.inference_mode():
         for n in range(rounds + 3):
-            took = _seconds(lambda: scorer.score(values, mask)), _seconds(lambda: peer(flat))
+            both = _seconds(ours), _seconds(lambda: peer(flat))
             if n >= 3:  # the first ones fill caches
-                ours.append(took[0])
-                theirs.append(took[1])
-    wall, cpu = (statistics.median(clock) for clock in zip(*ours, strict=True))
+                took.append(both[0])
+                theirs.append(both[1])
+    wall, cpu = (statistics.median(clock) for clock in zip(*took, strict=True))
     return {
         "windows_per_s": len(values) / wall,
-        "best_windows_per_s": len(values) / min(ours)[0],
+        "best_windows_per_s": len(values) / min(took)[0],
         "windows_per_cpu_s": len(values) / cpu,
         "us_per_window": cpu / len(values) * 1e6,
         "plain_autoencoder_windows_per_cpu_s": len(values) / statistics.median(t[1] for t in theirs),
-        "ratio": statistics.median(t[1] / o[1] for o, t in zip(ours, theirs, strict=True)),
+        "ratio": statistics.median(t[1] / o[1] for o, t in zip(took, theirs, strict=True)),
     }
 
 
-def _seconds(call: Callable[[], object]) -> tuple[float, float]:
+def _seconds(call: Call) -> tuple[float, float]:
     """By the clock on the wall and of this thread's own CPU time, which a busy machine stretches far less."""
     wall, cpu = time.perf_counter(), time.thread_time()
     call()

@@ -11,8 +11,8 @@ from tests.checks.scorer_laws import fields
 def test_every_batch_is_measured_beside_the_plain_autoencoder() -> None:
     figures = measure(rounds=2)
     assert (figures["channels"], figures["rows"]) == (12, 64)
-    assert set(figures["batch"]) == {str(batch) for batch in BATCHES}
-    for pair in figures["batch"].values():
+    assert set(figures["batch"]) == set(figures["series"]) == {str(batch) for batch in BATCHES}
+    for pair in (*figures["batch"].values(), *figures["series"].values()):
         assert 0 < pair["windows_per_s"] <= pair["best_windows_per_s"]
         assert pair["us_per_window"] == pytest.approx(1e6 / pair["windows_per_cpu_s"])
         assert pair["ratio"] > 0
