@@ -193,10 +193,31 @@ def _portions(statistics: int) -> list[float]:
     return [0.3 / (statistics - 1)] * (statistics - 1) + [0.7]
 
 
-def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 30) -> int:
-    """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
+def open_rows(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
+    """(N,) a run of windows → True while an alarm is open: from where a lane fires until the windows that fired it are
+    below the hold level."""
+    kth = running_kth(anomaly, rule)
+    return latched(_fires(anomaly, rule), kth >= rule.hold)
+
+
+def latched(opened: NDArray[np.bool_], held: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(N,) True from a row that is `opened` until one that is not `held`."""
+    n = np.arange(len(opened))
+    newest_open = np.maximum.accumulate(np.where(opened, n, -1))
+    newest_low = np.maximum.accumulate(np.where(held | opened, -1, n))
+    open_now: NDArray[np.bool_] = newest_open > newest_low
+    return open_now
+
+
+def _fires(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
+    """(N,) where either lane fires."""
     fires = running_kth(anomaly, rule) >= 1.0
     if rule.express is not None:
         fires |= running_kth(anomaly, rule.express) >= EXPRESS_AT
-    fired = np.flatnonzero(fires)
+    return fires
+
+
+def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 30) -> int:
+    """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
+    fired = np.flatnonzero(_fires(anomaly, rule))
     return int(len(fired) > 0) + int((np.diff(fired) > apart).sum()) if len(fired) else 0

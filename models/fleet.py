@@ -20,6 +20,11 @@ class Series:
     """(R, C)."""
 
 
+def as_series(device: str, values: NDArray[np.float32]) -> Series:
+    """(R, C) rows, NaN without a reading."""
+    return Series(device, values, np.isfinite(values))
+
+
 class Split(NamedTuple):
     """Three parts of the fleet without a device in common."""
 

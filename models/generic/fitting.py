@@ -58,7 +58,7 @@ class Fitted(NamedTuple):
 
 
 def fit_generic(
-    channels: Sequence[str], values: NDArray[np.float32], row_s: float, seed: int,
+    channels: Sequence[str], values: NDArray[np.float32], seed: int,
     config: GenericConfig | None = None, progress: Callable[[Progress], None] = lambda _: None,
     breaks: Sequence[int] = (), watched: Sequence[bool] | None = None,
 ) -> Fitted:  # fmt: skip
@@ -66,7 +66,6 @@ def fit_generic(
 
     Args:
         channels: their names; only how many there are matters.
-        row_s: seconds a row; the model counts in rows.
         seed: of the faults that evidence is learnt from.
         progress: told after every fold.
         breaks: rows before which another recording begins.
@@ -76,7 +75,6 @@ def fit_generic(
         TooShortError: fewer than `SHORTEST` rows.
         ValueError: as many names as columns are needed.
     """
-    del row_s
     if len(channels) != values.shape[1]:
         raise ValueError(f"{len(channels)} channel names for {values.shape[1]} columns")
     if len(values) < SHORTEST:

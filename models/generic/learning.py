@@ -48,7 +48,7 @@ def fit_series(
     rates = [slopes.apply(reading, slopes.unknown(1))[0][:, 0] for reading in readings]
     ends = np.cumsum([len(r) for r in rates])
     fitted = fit_generic(
-        [c.name for c in channels], np.concatenate(rates), row_s, config.seed, fit, progress,
+        [c.name for c in channels], np.concatenate(rates), config.seed, fit, progress,
         ends[:-1].tolist(), [c.is_target for c in channels],
     )  # fmt: skip
     identity = ModelIdentity(name, version, "")

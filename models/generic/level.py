@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration import latched
 from models.generic.evidence import Usual
 from models.generic.history import slow_mean
 from models.generic.memory import Drift
@@ -121,9 +122,4 @@ def _joined(residual: Rows, watched: Rows) -> Scores:
 
 def hysteresis(anomaly: Scores, open_at: float, hold_at: float) -> NDArray[np.bool_]:
     """(n,) True from a row at `open_at` or above until one below `hold_at`."""
-    opened, held = anomaly >= open_at, anomaly >= hold_at
-    n = np.arange(len(anomaly))
-    newest_open = np.maximum.accumulate(np.where(opened, n, -1))
-    newest_low = np.maximum.accumulate(np.where(held, -1, n))
-    alarming: NDArray[np.bool_] = newest_open > newest_low
-    return alarming
+    return latched(anomaly >= open_at, anomaly >= hold_at)

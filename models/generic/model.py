@@ -107,7 +107,10 @@ class GenericModel:
 
     def score(self, values: NDArray[np.float32]) -> RowScores:
         """(n, C) rows in time order, NaN without a reading → a score for every row, from it and rows before it."""
-        told, _ = self.advance(values[:, None], self.unknown(1))
+        return self.rows(self.advance(values[:, None], self.unknown(1))[0])
+
+    def rows(self, told: Advanced) -> RowScores:
+        """What n rows of one device come to, as scores."""
         judged, unadapted = (
             _begun(self.level.judged(energies[:, 0]), told.early[:, 0])
             for energies in (told.relieved, told.energies)

@@ -14,7 +14,7 @@ from models.calibration import Threshold
 from models.generic.evidence import normalized
 from models.generic.history import peak_hold
 from models.generic.memory import Memory
-from models.generic.model import Advanced, GenericModel, counted
+from models.generic.model import Advanced, GenericModel, RowScores, counted
 from models.generic.slopes import Slopes
 from models.generic.subspaces import FADE, RECENT, WINDOW
 from models.preparation import ChannelSpec
@@ -85,12 +85,21 @@ class SeriesScorer:
                 plane[some] = getattr(told, name)
         return score, left
 
+    def whole(self, values: Floats) -> tuple[RowScores, Floats]:
+        """(R, C) rows of one device from its beginning, NaN without a reading → what they come to, each row a window of
+        its own, and the (R,) anomaly as the service would see it: with the threshold of this scorer."""
+        told, _ = self.model.advance(self._from_the_beginning(values), self.model.unknown(1))
+        anomaly = self.threshold.anomaly(_statistic(told)[:, :1])
+        return self.model.rows(told), np.where(told.early[:, 0], np.float32(0), anomaly)
+
     def statistics(self, values: Floats, stride: int) -> Floats:
-        """(R, C) rows of one device from its beginning, NaN without a reading → (N, 1) what the threshold is fitted on,
-        a window a stride."""
-        rows, _ = self._slopes.apply(values[:, None], self._slopes.unknown(1))
-        told, _ = self.model.advance(rows, self.model.unknown(1))
+        """(R, C) rows likewise → (N, 1) what the threshold is fitted on, a window a stride."""
+        told, _ = self.model.advance(self._from_the_beginning(values), self.model.unknown(1))
         return _statistic(told)[~told.early[:, 0]][::stride]
+
+    def _from_the_beginning(self, values: Floats) -> Floats:
+        """(R, 1, C) slopes in place of counters."""
+        return self._slopes.apply(values[:, None], self._slopes.unknown(1))[0]
 
     def explain(self, values: Floats, mask: Mask) -> Explanation:
         """See `models.scoring.Explainer.explain`: what the subspace of the plain residual holds of the window.

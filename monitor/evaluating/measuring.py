@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.calibration import open_rows
 from models.evaluation import MERGED, cause_figures, detection_figures
+from models.fleet import as_series
 from models.peers import PEERS, PeerMissingError, PeerScores, standardized
+from models.recipe import TrainingConfig
 from monitor.evaluating.cases import Case, EvaluateError, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
 from monitor.scoreboard import OURS
 
 if TYPE_CHECKING:
-    from models.generic import GenericConfig, GenericModel, RowScores
+    from models.generic import GenericConfig, RowScores
+    from models.generic.scorer import SeriesScorer
 
 Row = dict[str, Any]
 Tell = Callable[[str, float], None]
 """Told what is going on and which part of the series is done, 0 to 1."""
+AT_BUDGET = "at_budget"
+"""The same scores with the threshold and the alarm rule of the service, for one false alarm a device-month."""
+WINDOW_ROWS = 64
 LEVELS = f"{OURS}_levels"
 """The detector on rows where the rhythm model speaks as ours."""
 
@@ -107,19 +114,23 @@ def _ours(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> 
 
 def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, method: str) -> list[Row]:
     begun = time.monotonic()
-    model = _fitted(case, seed, config, tell)
+    scorer = _fitted(case, seed, config, tell)
     rows, fitting = [], time.monotonic() - begun
     for exam in case.exams:
         tell(f"{exam.set_name}/{case.series}, seed {seed}: scoring {len(exam.label):,} rows", 0.9)
         begun = time.monotonic()
-        told = model.score(exam.values)
+        told, anomaly = scorer.whole(exam.values)
         seconds = fitting + time.monotonic() - begun
         rows += [_row(case, exam, seed, one) for one in _shown(told, method, seconds, bool(exam.causes))]
+        alarming = open_rows(anomaly, TrainingConfig().rule)
+        rows.append(_row(case, exam, seed, _Scored(f"{method}_{AT_BUDGET}", anomaly, alarming)))
     return rows
 
 
-def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> "GenericModel":
-    from models.generic import fit_generic
+def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> "SeriesScorer":
+    """What the service would run, a window a row."""
+    from models.generic.learning import fit_series
+    from models.preparation import ChannelSpec
 
     phases: dict[str, int] = {}
 
@@ -127,7 +138,19 @@ def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -
         done = phases.setdefault(step.step, len(phases)) + step.done / max(step.total, 1)
         tell(f"{case.series}, seed {seed}: {step.step} {step.done}/{step.total}", min(0.85, 0.25 * done))
 
-    return fit_generic(case.names, case.train, case.step_s, seed, config, progress).model
+    channels, series = [ChannelSpec(name) for name in case.names], as_series(case.series, case.train)
+    return fit_series(
+        case.series,
+        "",
+        channels,
+        WINDOW_ROWS,
+        1,
+        case.step_s,
+        [series],
+        TrainingConfig(seed=seed),
+        progress,
+        config,
+    ).scorer
 
 
 def _shown(told: "RowScores", method: str, seconds: float, ranks: bool) -> Iterator[_Scored]:

@@ -12,6 +12,7 @@ from models.calibration import (
     Threshold,
     count_alarms,
     fit_threshold,
+    open_rows,
     running_kth,
     tail_level,
 )
@@ -152,3 +153,15 @@ def test_nothing_to_calibrate_on_and_a_rule_that_is_none_are_refused() -> None:
         fit_threshold([], 100.0, 1.0, RULE)
     with pytest.raises(ValueError, match="rule"):
         AlarmRule(4, 3)
+
+
+def test_an_alarm_is_open_from_where_a_lane_fires_until_its_windows_are_below_the_hold_level() -> None:
+    rule = AlarmRule(2, 3, hold=0.8)
+    anomaly = np.array([0, 1.2, 0, 1.2, 0.9, 0.7, 0.9, 0.7, 0.7, 0.9], np.float32)
+    assert open_rows(anomaly, rule).tolist() == [False] * 3 + [True] * 4 + [False] * 3
+
+
+def test_an_alarm_of_the_express_lane_is_open_at_once_and_for_as_long_as_it_fires() -> None:
+    rule = AlarmRule(3, 4, hold=0.8, express=ExpressRule(1, 2))
+    anomaly = np.array([0, 0, 2.5, 0, 0, 0, 0], np.float32)
+    assert open_rows(anomaly, rule).tolist() == [False, False, True, True, False, False, False]

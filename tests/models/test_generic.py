@@ -38,7 +38,7 @@ def rows(seed: int, n: int) -> Rows:
 @pytest.fixture(scope="module")
 def fitted() -> GenericModel:
     """Fitted on 600 rows."""
-    return fit_generic(["a", "b", "c", "d"], rows(0, 600), 1.0, 0, QUICK).model
+    return fit_generic(["a", "b", "c", "d"], rows(0, 600), 0, QUICK).model
 
 
 def test_a_channel_that_leaves_the_others_is_found_and_named(fitted: GenericModel) -> None:
@@ -70,7 +70,7 @@ def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel
 
 def test_the_same_seed_gives_the_same_scores_and_one_channel_is_enough() -> None:
     train, test = rows(4, 300)[:, :1], rows(5, 80)[:, :1]
-    one, two = (fit_generic(["a"], train, 1.0, 7, QUICK).model.score(test) for _ in range(2))
+    one, two = (fit_generic(["a"], train, 7, QUICK).model.score(test) for _ in range(2))
     np.testing.assert_array_equal(one.anomaly, two.anomaly)
     np.testing.assert_array_equal(one.share, np.ones((80, 1), np.float32))
 
@@ -146,9 +146,9 @@ def test_a_channel_without_any_reading_is_no_cause(fitted: GenericModel) -> None
 
 def test_as_many_names_as_columns_are_needed() -> None:
     with pytest.raises(ValueError, match="2 channel names for 4 columns"):
-        fit_generic(["a", "b"], rows(0, 600), 1.0, 0, QUICK)
+        fit_generic(["a", "b"], rows(0, 600), 0, QUICK)
 
 
 def test_too_few_training_rows_are_refused_with_the_number() -> None:
     with pytest.raises(TooShortError, match=f"150 training rows; .* at least {SHORTEST}"):
-        fit_generic(["a", "b", "c", "d"], rows(0, 150), 1.0, 0, QUICK)
+        fit_generic(["a", "b", "c", "d"], rows(0, 150), 0, QUICK)

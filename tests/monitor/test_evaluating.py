@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-import models.generic
+import models.generic.learning
 from models.evaluation import CAUSES, DETECTION
 from models.generic import Ablation, GenericConfig
 from models.peers import PEERS, PLAINEST, PeerMissingError
@@ -57,23 +57,25 @@ class Plain:
     def __init__(self, train: NDArray[np.float32]) -> None:
         self._center, self._spread = np.nanmean(train, 0), np.nanstd(train, 0) + 1e-6
 
-    def score(self, values: NDArray[np.float32]) -> Any:
+    def whole(self, values: NDArray[np.float32]) -> tuple[Any, NDArray[np.float32]]:
         z = np.nan_to_num(np.abs(values - self._center) / self._spread)
         share = (z + 1e-6) / (z + 1e-6).sum(1, keepdims=True)
         anomaly = z.max(1) / 4
         bare = Ablation(anomaly * 0.5, anomaly >= 2, np.full_like(share, 1 / share.shape[1]))
-        return SimpleNamespace(
+        told = SimpleNamespace(
             anomaly=anomaly, alarming=anomaly >= 1, share=share, attention=share[:, ::-1], residual=share,
             evidence=share * anomaly[:, None], ablations={"without_attention": bare},
         )  # fmt: skip
+        return told, (anomaly * 2).astype(np.float32)
 
 
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fit(_names: object, train: NDArray[np.float32], *_rest: object) -> SimpleNamespace:
-        return SimpleNamespace(model=Plain(train))
+    def fit(*asked: Any) -> SimpleNamespace:
+        [series] = asked[6]
+        return SimpleNamespace(scorer=Plain(series.values))
 
-    monkeypatch.setattr(models.generic, "fit_generic", fit)
+    monkeypatch.setattr(models.generic.learning, "fit_series", fit)
 
 
 def screen() -> Console:
@@ -132,6 +134,19 @@ def test_sets_are_measured_beside_their_peers_and_written_as_json(tmp_path: Path
         "95 % interval",
     ):
         assert piece in text
+
+
+def test_beside_the_own_threshold_stands_what_the_service_would_have_told_at_its_budget(
+    tmp_path: Path, plain: None
+) -> None:
+    write(tmp_path / "pumps", "one")
+    methods = evaluate_command([tmp_path / "pumps"], console=screen())["sets"]["pumps"]
+    ours, service = methods["attendant"], methods["attendant_at_budget"]
+    assert service["events_found"] == 1.0
+    assert service["vus_pr"] == pytest.approx(ours["vus_pr"])
+    # Fifteen of the last twenty rows, ten seconds each, have to be anomalous.
+    assert service["detection_delay_s"] == pytest.approx(140.0)
+    assert service["false_alarms_per_day"] == 0
 
 
 def test_figures_in_time_are_told_only_where_the_rows_have_a_time(tmp_path: Path, plain: None) -> None:
