@@ -6,11 +6,11 @@ import torch
 
 from models.artifacts import ArtifactError, load_artifact, read_manifest
 from models.calibration import AlarmRule
-from models.generic import artifacts as series
-from models.generic.artifacts import load_series
 from models.rhythm import artifacts as rhythm
 from models.rhythm.artifacts import load_rhythm
 from models.scoring import Scorer
+from models.series import artifacts as series
+from models.series.artifacts import load_series
 
 __all__ = ["ArtifactError", "alarm_rule", "choose_device", "load_scorer"]
 

@@ -22,11 +22,11 @@ from models.autoencoder import ModelConfig
 from models.calibration import Threshold
 from models.detector import AttentionScorer, Detector
 from models.fleet import Series
-from models.generic import GenericConfig
-from models.generic.learning import fit_series
-from models.generic.scorer import SeriesScorer
 from models.preparation import ChannelSpec
 from models.scoring import ModelIdentity
+from models.series import SeriesConfig
+from models.series.learning import fit_series
+from models.series.scorer import SeriesScorer
 
 ROWS = 64
 BATCHES = (1, 32, 256)
@@ -84,7 +84,7 @@ def synthetic_series(rows: int, seed: int = 0) -> Series:
 
 def synthetic_series_scorer() -> SeriesScorer:
     """Learnt from a synthetic device: how many components it keeps is what its speed hangs on."""
-    fit = GenericConfig(practices=1)
+    fit = SeriesConfig(practices=1)
     return fit_series("synthetic", "0", CHANNELS, ROWS, 1, 1.0, [synthetic_series(6000)], fit=fit).scorer
 
 

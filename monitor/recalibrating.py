@@ -17,10 +17,10 @@ from models.artifacts import ArtifactError, ThresholdEntry, read_manifest, read_
 from models.calibration import AlarmRule, ExpressRule, Threshold
 from models.detector import AttentionScorer
 from models.fleet import Series, data_digest
-from models.generic.learning import calibrate_series
-from models.generic.scorer import SeriesScorer
 from models.loading import load_scorer
 from models.recipe import TrainingConfig
+from models.series.learning import calibrate_series
+from models.series.scorer import SeriesScorer
 from models.training import calibrate
 from monitor.workshop import COLUMNS, WorkshopError, find_profile, series_of, shown
 from streams.devices import DeviceProfile, ProfileError

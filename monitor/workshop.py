@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.artifacts import ArtifactError, Manifest, save_artifact
-from models.generic import TooShortError
-from models.generic.artifacts import save_series
-from models.generic.learning import fit_series
 from models.preparation import ChannelSpec
+from models.series import TooShortError
+from models.series.artifacts import save_series
+from models.series.learning import fit_series
 from models.training import Compute, Series, Trained, TrainingConfig, computing, train
 from models.training import Progress as Step
 from monitor.rhythms import RhythmError, cyclic_channel, train_rhythm

@@ -26,7 +26,7 @@ from monitor.evaluating.measuring import Ask, Measured, measure
 from monitor.scoreboard import averages, comparisons, overall, seed_by_seed, show
 
 if TYPE_CHECKING:
-    from models.generic import GenericConfig
+    from models.series import SeriesConfig
 
 COLUMNS = (
     TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
@@ -75,7 +75,7 @@ class _Bar:
 def evaluate_command(
     folders: Sequence[Path], *, seeds: Sequence[int] = (0,), report: Path | None = None,
     peers: Sequence[str] = PLAINEST, vus_window: int | None = None, jobs: int = 1,
-    console: Console | None = None, config: "GenericConfig | None" = None,
+    console: Console | None = None, config: "SeriesConfig | None" = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate every series of every folder, show the averages, and give (and write) the report.
 

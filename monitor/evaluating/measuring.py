@@ -18,8 +18,8 @@ from monitor.evaluating.rhythmic import rhythm_model
 from monitor.scoreboard import OURS
 
 if TYPE_CHECKING:
-    from models.generic import GenericConfig, RowScores
-    from models.generic.scorer import SeriesScorer
+    from models.series import RowScores, SeriesConfig
+    from models.series.scorer import SeriesScorer
 
 Row = dict[str, Any]
 Tell = Callable[[str, float], None]
@@ -39,7 +39,7 @@ class Ask:
     peers: tuple[str, ...]
     """Names of `models.peers.PEERS`."""
     vus_window: int | None = None
-    config: "GenericConfig | None" = None
+    config: "SeriesConfig | None" = None
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class _Scored:
 
 def measure(job: Job, ask: Ask, tell: Tell = lambda _what, _part: None) -> Measured:
     """Every method on one file; one that cannot be read or measured is skipped with the reason."""
-    from models.generic import TooShortError
+    from models.series import TooShortError
 
     measured = Measured()
     try:
@@ -99,7 +99,7 @@ def _within(tell: Tell, start: float, width: float) -> Tell:
     return lambda what, part: tell(what, start + width * part)
 
 
-def _ours(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> list[Row]:
+def _ours(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) -> list[Row]:
     """The detector on every exam of the case; before it the rhythm model, where a device is watched by its cycles."""
     begun = time.monotonic()
     rhythm = rhythm_model(case, seed, lambda line: tell(f"{case.series}, seed {seed}: rhythm, {line}", 0.0))
@@ -112,7 +112,7 @@ def _ours(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> 
     return rows + _levels(case, seed, config, tell, OURS if rhythm is None else LEVELS)
 
 
-def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, method: str) -> list[Row]:
+def _levels(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell, method: str) -> list[Row]:
     begun = time.monotonic()
     scorer = _fitted(case, seed, config, tell)
     rows, fitting = [], time.monotonic() - begun
@@ -127,10 +127,10 @@ def _levels(case: Case, seed: int, config: "GenericConfig | None", tell: Tell, m
     return rows
 
 
-def _fitted(case: Case, seed: int, config: "GenericConfig | None", tell: Tell) -> "SeriesScorer":
+def _fitted(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) -> "SeriesScorer":
     """What the service would run, a window a row."""
-    from models.generic.learning import fit_series
     from models.preparation import ChannelSpec
+    from models.series.learning import fit_series
 
     phases: dict[str, int] = {}
 
@@ -158,7 +158,7 @@ def _shown(told: "RowScores", method: str, seconds: float, ranks: bool) -> Itera
 
     All of them run on from row to row as the share does, so that only what they rest on differs.
     """
-    from models.generic import running_share
+    from models.series import running_share
 
     yield _Scored(method, told.anomaly, told.alarming, told.share, told.evidence, seconds)
     for name, part in told.ablations.items():

@@ -9,10 +9,10 @@ import pytest
 from models.artifacts import load_artifact, save_artifact
 from models.baselines import RobustZ, WindowedPCA
 from models.calibration import AlarmRule
-from models.generic import GenericConfig
-from models.generic.learning import fit_series
-from models.generic.scorer import SeriesScorer
 from models.scoring import Scorer
+from models.series import SeriesConfig
+from models.series.learning import fit_series
+from models.series.scorer import SeriesScorer
 from models.training import draw
 from tests.checks.scorer_laws import LAWS, Windows, assert_same
 from tests.models.conftest import TinyFleet
@@ -50,7 +50,7 @@ def series_scorer(tiny: TinyFleet) -> SeriesScorer:
         STRIDE,
         ROW_S,
         tiny.series[:1],
-        fit=GenericConfig(practices=1),
+        fit=SeriesConfig(practices=1),
     ).scorer
 
 

@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-import models.generic.learning
+import models.series.learning
 from models.evaluation import CAUSES, DETECTION
-from models.generic import Ablation, GenericConfig
 from models.peers import PEERS, PLAINEST, PeerMissingError
+from models.series import Ablation, SeriesConfig
 from monitor.evaluating import EvaluateError, evaluate_command, measuring, peers_asked, rhythmic
 from monitor.scoreboard import averages, comparisons, show
 from tests.models.rhythm import SMALL, breathing
 
-QUICK = GenericConfig(practice_rows=150)
+QUICK = SeriesConfig(practice_rows=150)
 CHANNELS = ("flow", "pressure", "current")
 # Each trains a few tiny models, which is seconds alone but minutes beside other work.
 pytestmark = pytest.mark.timeout(600)
@@ -75,7 +75,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         [series] = asked[6]
         return SimpleNamespace(scorer=Plain(series.values))
 
-    monkeypatch.setattr(models.generic.learning, "fit_series", fit)
+    monkeypatch.setattr(models.series.learning, "fit_series", fit)
 
 
 def screen() -> Console:

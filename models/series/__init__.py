@@ -7,9 +7,9 @@ subspaces, usual residuals, threshold). Every score is causal: that of row t has
 learns from them to point at channels, `level` makes scores and alarms of both, `model` composes them.
 """
 
-from models.generic.fitting import SHORTEST, Fitted, GenericConfig, TooShortError, fit_generic
-from models.generic.level import AlarmLevels, hysteresis
-from models.generic.model import MIN_ROWS, Ablation, GenericModel, RowScores, running_share
+from models.series.fitting import SHORTEST, Fitted, SeriesConfig, TooShortError, fit_model
+from models.series.level import AlarmLevels, hysteresis
+from models.series.model import MIN_ROWS, Ablation, RowScores, SeriesModel, running_share
 
 __all__ = [
     "MIN_ROWS",
@@ -17,11 +17,11 @@ __all__ = [
     "Ablation",
     "AlarmLevels",
     "Fitted",
-    "GenericConfig",
-    "GenericModel",
     "RowScores",
+    "SeriesConfig",
+    "SeriesModel",
     "TooShortError",
-    "fit_generic",
+    "fit_model",
     "hysteresis",
     "running_share",
 ]

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from models.artifacts import MANIFEST, ArtifactError, read_manifest
 from models.calibration import count_alarms
 from models.fleet import Series
-from models.generic import MIN_ROWS, GenericConfig, RowScores, running_share
-from models.generic.artifacts import load_series, save_series
-from models.generic.learning import TrainedSeries, fit_series
-from models.generic.scorer import SeriesScorer
-from models.generic.slopes import Slopes
 from models.loading import load_scorer
 from models.preparation import ChannelSpec
 from models.recipe import TrainingConfig
 from models.scoring import RememberingScorer, Score
+from models.series import MIN_ROWS, RowScores, SeriesConfig, running_share
+from models.series.artifacts import load_series, save_series
+from models.series.learning import TrainedSeries, fit_series
+from models.series.scorer import SeriesScorer
+from models.series.slopes import Slopes
 from tests.checks.scorer_laws import assert_same
 
 CHANNELS = (
@@ -52,7 +52,7 @@ def blower(seed: int, rows: int) -> Series:
 def trained() -> TrainedSeries:
     """Of one device, an hour and a half."""
     return fit_series(
-        "blower", "1", CHANNELS, ROWS, STRIDE, ROW_S, [blower(0, 1100)], fit=GenericConfig(practices=2)
+        "blower", "1", CHANNELS, ROWS, STRIDE, ROW_S, [blower(0, 1100)], fit=SeriesConfig(practices=2)
     )
 
 
@@ -179,7 +179,7 @@ def test_the_threshold_keeps_to_its_budget_on_days_that_the_model_does_not_know(
     config = TrainingConfig(budget=1.0)
     trained = fit_series(
         "blower", "1", CHANNELS, ROWS, STRIDE, ROW_S, [blower(10, day // 4), blower(11, day // 4)], config,
-        fit=GenericConfig(practices=1),
+        fit=SeriesConfig(practices=1),
     )  # fmt: skip
     assert trained.metrics["device_days"] == pytest.approx(0.5, rel=0.05)
     alarms = 0

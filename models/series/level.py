@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import latched
-from models.generic.evidence import Usual
-from models.generic.history import slow_mean
-from models.generic.memory import Drift
-from models.generic.subspaces import WINDOW
+from models.series.evidence import Usual
+from models.series.history import slow_mean
+from models.series.memory import Drift
+from models.series.subspaces import WINDOW
 
 BANDS = slice(2, None)
 """Subspaces whose residual makes the score: those that hold 80 % of the variance and more."""

@@ -1,7 +1,7 @@
 """`models.scoring.RememberingScorer` around a fitted model of a series: windows of many devices in, scores out.
 
 Only the rows of a window that are new are looked at; what the ones before came to is remembered. So a device is scored
-as its whole series would be (`GenericModel.score`). Settings and states help to tell what is usual and are no causes.
+as its whole series would be (`SeriesModel.score`). Settings and states help to tell what is usual and are no causes.
 Letters: B windows, T rows, n new rows, C channels, K counters, M numbers remembered.
 """
 
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import Threshold
-from models.generic.evidence import normalized
-from models.generic.history import peak_hold
-from models.generic.memory import Memory
-from models.generic.model import Advanced, GenericModel, RowScores, counted
-from models.generic.slopes import Slopes
-from models.generic.subspaces import FADE, RECENT, WINDOW
 from models.preparation import ChannelSpec
 from models.scoring import Explanation, ModelIdentity, Score
+from models.series.evidence import normalized
+from models.series.history import peak_hold
+from models.series.memory import Memory
+from models.series.model import Advanced, RowScores, SeriesModel, counted
+from models.series.slopes import Slopes
+from models.series.subspaces import FADE, RECENT, WINDOW
 
 CERTAIN = 2.0
 """Spreads from which on a channel has a direction."""
@@ -37,7 +37,7 @@ class SeriesScorer:
     """Scores windows by what their device has been like so far."""
 
     def __init__(
-        self, model: GenericModel, channels: Sequence[ChannelSpec], rows: int, threshold: Threshold,
+        self, model: SeriesModel, channels: Sequence[ChannelSpec], rows: int, threshold: Threshold,
         identity: ModelIdentity,
     ) -> None:  # fmt: skip
         self.model, self.specs, self.threshold = model, tuple(channels), threshold

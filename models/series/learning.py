@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from models.calibration import Threshold, fit_threshold
 from models.fleet import Series, data_digest
-from models.generic.fitting import Fitted, GenericConfig, fit_generic
-from models.generic.model import GenericModel
-from models.generic.scorer import SeriesScorer
-from models.generic.slopes import Slopes
 from models.preparation import ChannelSpec
 from models.recipe import Progress, TrainingConfig
 from models.scoring import ModelIdentity
+from models.series.fitting import Fitted, SeriesConfig, fit_model
+from models.series.model import SeriesModel
+from models.series.scorer import SeriesScorer
+from models.series.slopes import Slopes
 
 
 class TrainedSeries(NamedTuple):
@@ -34,7 +34,7 @@ class TrainedSeries(NamedTuple):
 def fit_series(
     name: str, version: str, channels: Sequence[ChannelSpec], rows: int, stride: int, row_s: float,
     series: Sequence[Series], config: TrainingConfig | None = None,
-    progress: Callable[[Progress], None] = lambda _: None, fit: GenericConfig | None = None,
+    progress: Callable[[Progress], None] = lambda _: None, fit: SeriesConfig | None = None,
 ) -> TrainedSeries:  # fmt: skip
     """Learn from fault-free series; arguments as of `models.training.train`. Of the configuration the seed, the budget
     and the alarm rule count here.
@@ -47,7 +47,7 @@ def fit_series(
     readings = (np.where(s.mask, s.values, np.float32(np.nan))[:, None] for s in series)
     rates = [slopes.apply(reading, slopes.unknown(1))[0][:, 0] for reading in readings]
     ends = np.cumsum([len(r) for r in rates])
-    fitted = fit_generic(
+    fitted = fit_model(
         [c.name for c in channels], np.concatenate(rates), config.seed, fit, progress,
         ends[:-1].tolist(), [c.is_target for c in channels],
     )  # fmt: skip
@@ -86,7 +86,7 @@ def calibrate_series(
 
 def _held_back(
     fitted: Fitted, series: Sequence[Series], ends: NDArray[np.int64]
-) -> Iterator[tuple[GenericModel, Series]]:
+) -> Iterator[tuple[SeriesModel, Series]]:
     """Models, each with a stretch of one recording that it does not know."""
     for fold in fitted.held_back:
         for one, end in zip(series, ends.tolist(), strict=True):

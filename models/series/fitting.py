@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.generic.evidence import FaultQuery, Usual, features
-from models.generic.level import AlarmLevels, Level
-from models.generic.memory import HISTORY, Memory
-from models.generic.model import GenericModel
-from models.generic.practice import Practice, practise
-from models.generic.subspaces import WINDOW, NestedSubspaces, Residuals, Rows, Scale, Scaled
 from models.recipe import Progress
+from models.series.evidence import FaultQuery, Usual, features
+from models.series.level import AlarmLevels, Level
+from models.series.memory import HISTORY, Memory
+from models.series.model import SeriesModel
+from models.series.practice import Practice, practise
+from models.series.subspaces import WINDOW, NestedSubspaces, Residuals, Rows, Scale, Scaled
 
 SHORTEST = 5 * WINDOW
 """Fewest training rows: every third of them is held back once, and the rest must hold more than a window."""
 
 
 @dataclass(frozen=True, slots=True)
-class GenericConfig:
+class SeriesConfig:
     """How to fit; one configuration for every series."""
 
     folds: int = 3
@@ -47,19 +47,19 @@ class HeldBack(NamedTuple):
     """One part of the training rows and a model of the others."""
 
     rows: slice
-    model: GenericModel
+    model: SeriesModel
 
 
 class Fitted(NamedTuple):
     """A model, and how to tell what it would say of rows that it does not know."""
 
-    model: GenericModel
+    model: SeriesModel
     held_back: list[HeldBack]
 
 
-def fit_generic(
+def fit_model(
     channels: Sequence[str], values: NDArray[np.float32], seed: int,
-    config: GenericConfig | None = None, progress: Callable[[Progress], None] = lambda _: None,
+    config: SeriesConfig | None = None, progress: Callable[[Progress], None] = lambda _: None,
     breaks: Sequence[int] = (), watched: Sequence[bool] | None = None,
 ) -> Fitted:  # fmt: skip
     """Fit on (n, C) training rows in time order, NaN without a reading.
@@ -81,7 +81,7 @@ def fit_generic(
         raise TooShortError(len(values))
     # One thread gives the same bits everywhere, and beside other processes a second one costs more than it brings.
     torch.set_num_threads(1)
-    config, rng = config or GenericConfig(), np.random.default_rng(seed)
+    config, rng = config or SeriesConfig(), np.random.default_rng(seed)
     scale = Scale.fit(values)
     rows = scale.apply(values)
     whole = _whole(len(values), breaks)
@@ -94,8 +94,8 @@ def fit_generic(
     level = Level.fit(left.energies[:, 0], usual, counted, config.alarm)
     subspaces = NestedSubspaces.fit(rows.begun().z, np.flatnonzero(whole))
     progress(Progress("normal", config.folds + 1, config.folds + 1, 0.0))
-    held_back = [HeldBack(f.rows, GenericModel(scale, f.subspaces, usual, query, level)) for f in folds]
-    return Fitted(GenericModel(scale, subspaces, usual, query, level), held_back)
+    held_back = [HeldBack(f.rows, SeriesModel(scale, f.subspaces, usual, query, level)) for f in folds]
+    return Fitted(SeriesModel(scale, subspaces, usual, query, level), held_back)
 
 
 def _whole(n: int, breaks: Sequence[int]) -> NDArray[np.bool_]:
@@ -116,7 +116,7 @@ class _Fold(NamedTuple):
 
 
 def _fold(
-    rows: Scaled, k: int, whole: NDArray[np.bool_], config: GenericConfig, rng: np.random.Generator
+    rows: Scaled, k: int, whole: NDArray[np.bool_], config: SeriesConfig, rng: np.random.Generator
 ) -> _Fold:
     n = len(rows.z)
     low, high = n * k // config.folds, n * (k + 1) // config.folds
@@ -141,7 +141,7 @@ def _example(left: Residuals, made: Practice, usual: Usual) -> tuple[Rows, Pract
 
 
 def _practised(
-    rows: Scaled, low: int, high: int, config: GenericConfig, rng: np.random.Generator
+    rows: Scaled, low: int, high: int, config: SeriesConfig, rng: np.random.Generator
 ) -> Iterator[tuple[Practice, Rows]]:
     """A stretch of the rows `low` to `high` with faults put into it, and as it is; beside each, where it was read."""
     length = min(config.practice_rows, high - low)

@@ -23,13 +23,13 @@ from models.artifacts import (
     write_artifact,
 )
 from models.calibration import AlarmRule
-from models.generic.evidence import FaultQuery, Usual
-from models.generic.learning import TrainedSeries
-from models.generic.level import AlarmLevels, Level
-from models.generic.model import GenericModel
-from models.generic.scorer import SeriesScorer
-from models.generic.subspaces import KEPT, WINDOW, NestedSubspaces, Scale
 from models.scoring import ModelIdentity
+from models.series.evidence import FaultQuery, Usual
+from models.series.learning import TrainedSeries
+from models.series.level import AlarmLevels, Level
+from models.series.model import SeriesModel
+from models.series.scorer import SeriesScorer
+from models.series.subspaces import KEPT, WINDOW, NestedSubspaces, Scale
 
 KIND = "series"
 
@@ -75,7 +75,7 @@ def load_series(folder: Path) -> SeriesScorer:
     return SeriesScorer(model, specs(manifest), manifest.rows, manifest.threshold.fitted(), identity)
 
 
-def _weights(model: GenericModel) -> dict[str, torch.Tensor]:
+def _weights(model: SeriesModel) -> dict[str, torch.Tensor]:
     """Every array of a model under its name."""
     subspaces, level = model.subspaces, model.level
     arrays: dict[str, Any] = {
@@ -90,7 +90,7 @@ def _weights(model: GenericModel) -> dict[str, torch.Tensor]:
     return weights | {"subspaces.mean": subspaces.mean, "subspaces.basis": subspaces.basis}
 
 
-def _model(weights: Weights, C: int, alarm: AlarmLevels) -> GenericModel:
+def _model(weights: Weights, C: int, alarm: AlarmLevels) -> SeriesModel:
     """`_weights` backwards.
 
     Raises:
@@ -114,7 +114,7 @@ def _model(weights: Weights, C: int, alarm: AlarmLevels) -> GenericModel:
         if arrays[name].shape != shape:
             raise ValueError(f"{name} of shape {arrays[name].shape} where {shape} is wanted")
     parts["subspaces"] = {name: weights[f"subspaces.{name}"] for name in parts["subspaces"]} | {"cuts": cuts}
-    return GenericModel(
+    return SeriesModel(
         Scale(**parts.pop("scale")), NestedSubspaces(**parts.pop("subspaces")), Usual(**parts.pop("usual")),
         FaultQuery(**parts.pop("query")), Level(**parts.pop("level"), alarm=alarm),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.generic.subspaces import KEPT, WINDOW
+from models.series.subspaces import KEPT, WINDOW
 
 HISTORY = WINDOW - 1
 """Rows that the newest row is seen together with."""

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.generic.evidence import FaultQuery, Shares, Told, Usual, features, normalized, shares
-from models.generic.history import peak_hold
-from models.generic.level import Judged, Level
-from models.generic.memory import Memory, begun, newest
-from models.generic.subspaces import WINDOW, NestedSubspaces, Rows, Scale, Scaled
+from models.series.evidence import FaultQuery, Shares, Told, Usual, features, normalized, shares
+from models.series.history import peak_hold
+from models.series.level import Judged, Level
+from models.series.memory import Memory, begun, newest
+from models.series.subspaces import WINDOW, NestedSubspaces, Rows, Scale, Scaled
 
 MIN_ROWS = WINDOW
 """A row gets a score from the first full window on; until then the series is being learnt."""
@@ -67,7 +67,7 @@ class Advanced(NamedTuple):
     """(n, D) too few rows have come to judge by them."""
 
 
-class GenericModel:
+class SeriesModel:
     """What is usual in a series, its threshold, and the query for the channel at fault."""
 
     def __init__(

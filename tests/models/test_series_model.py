@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.generic import (
+from models.series import (
     MIN_ROWS,
     SHORTEST,
-    GenericConfig,
-    GenericModel,
+    SeriesConfig,
+    SeriesModel,
     TooShortError,
-    fit_generic,
+    fit_model,
     hysteresis,
     running_share,
 )
-from models.generic.level import OWN, RELIEF
+from models.series.level import OWN, RELIEF
 
-QUICK = GenericConfig(practice_rows=150)
+QUICK = SeriesConfig(practice_rows=150)
 Rows = NDArray[np.float32]
 
 
@@ -36,12 +36,12 @@ def rows(seed: int, n: int) -> Rows:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> GenericModel:
+def fitted() -> SeriesModel:
     """Fitted on 600 rows."""
-    return fit_generic(["a", "b", "c", "d"], rows(0, 600), 0, QUICK).model
+    return fit_model(["a", "b", "c", "d"], rows(0, 600), 0, QUICK).model
 
 
-def test_a_channel_that_leaves_the_others_is_found_and_named(fitted: GenericModel) -> None:
+def test_a_channel_that_leaves_the_others_is_found_and_named(fitted: SeriesModel) -> None:
     test = rows(1, 300)
     test[150:200, 1] += 9
     told = fitted.score(test)
@@ -51,7 +51,7 @@ def test_a_channel_that_leaves_the_others_is_found_and_named(fitted: GenericMode
     np.testing.assert_allclose(told.share.sum(1), 1.0, atol=1e-5)
 
 
-def test_what_comes_later_changes_no_score_of_before(fitted: GenericModel) -> None:
+def test_what_comes_later_changes_no_score_of_before(fitted: SeriesModel) -> None:
     test = rows(2, 200)
     other = test.copy()
     other[120:] = 99
@@ -61,7 +61,7 @@ def test_what_comes_later_changes_no_score_of_before(fitted: GenericModel) -> No
     assert (one.anomaly[120:] != two.anomaly[120:]).all()
 
 
-def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel) -> None:
+def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: SeriesModel) -> None:
     told = fitted.score(rows(3, 60))
     assert (told.anomaly[: MIN_ROWS - 1] == 0).all()
     assert (told.anomaly[MIN_ROWS - 1 :] > 0).any()
@@ -70,12 +70,12 @@ def test_a_row_has_no_score_before_there_are_enough_of_them(fitted: GenericModel
 
 def test_the_same_seed_gives_the_same_scores_and_one_channel_is_enough() -> None:
     train, test = rows(4, 300)[:, :1], rows(5, 80)[:, :1]
-    one, two = (fit_generic(["a"], train, 7, QUICK).model.score(test) for _ in range(2))
+    one, two = (fit_model(["a"], train, 7, QUICK).model.score(test) for _ in range(2))
     np.testing.assert_array_equal(one.anomaly, two.anomaly)
     np.testing.assert_array_equal(one.share, np.ones((80, 1), np.float32))
 
 
-def test_the_attention_taught_on_injected_faults_points_at_the_channel(fitted: GenericModel) -> None:
+def test_the_attention_taught_on_injected_faults_points_at_the_channel(fitted: SeriesModel) -> None:
     test = rows(6, 300)
     test[200:240, 0] -= 4
     told = fitted.score(test)
@@ -90,7 +90,7 @@ def test_an_episode_opens_high_and_holds_low() -> None:
     assert opened.tolist() == [False, False, True, True, True, False, False, True, False]
 
 
-def test_slow_drift_fades_from_the_score_and_an_incident_does_not(fitted: GenericModel) -> None:
+def test_slow_drift_fades_from_the_score_and_an_incident_does_not(fitted: SeriesModel) -> None:
     drift, incident = rows(7, 3000), rows(7, 3000)
     drift[:, 2] *= np.linspace(1.0, 2.0, 3000)
     incident[2500:2560, 1] += 9
@@ -102,7 +102,7 @@ def test_slow_drift_fades_from_the_score_and_an_incident_does_not(fitted: Generi
 
 
 def test_a_series_that_begins_off_its_training_rows_is_quiet_and_a_later_incident_is_not(
-    fitted: GenericModel,
+    fitted: SeriesModel,
 ) -> None:
     off = rows(9, 700)
     off[:, 0] += 1
@@ -114,7 +114,7 @@ def test_a_series_that_begins_off_its_training_rows_is_quiet_and_a_later_inciden
     assert told.alarming[505:560].all()
 
 
-def test_an_incident_soon_after_the_beginning_is_lowered_within_bounds_only(fitted: GenericModel) -> None:
+def test_an_incident_soon_after_the_beginning_is_lowered_within_bounds_only(fitted: SeriesModel) -> None:
     early = rows(10, 300)
     early[40:140, 1] += 9
     told = fitted.score(early)
@@ -135,7 +135,7 @@ def test_the_share_still_names_a_channel_that_showed_only_at_the_beginning_of_an
     np.testing.assert_array_equal(running_share(evidence[:30]), share[:30])
 
 
-def test_a_channel_without_any_reading_is_no_cause(fitted: GenericModel) -> None:
+def test_a_channel_without_any_reading_is_no_cause(fitted: SeriesModel) -> None:
     test = rows(8, 200)
     test[:, 3] = np.nan
     test[100:150, 1] += 9
@@ -146,9 +146,9 @@ def test_a_channel_without_any_reading_is_no_cause(fitted: GenericModel) -> None
 
 def test_as_many_names_as_columns_are_needed() -> None:
     with pytest.raises(ValueError, match="2 channel names for 4 columns"):
-        fit_generic(["a", "b"], rows(0, 600), 0, QUICK)
+        fit_model(["a", "b"], rows(0, 600), 0, QUICK)
 
 
 def test_too_few_training_rows_are_refused_with_the_number() -> None:
     with pytest.raises(TooShortError, match=f"150 training rows; .* at least {SHORTEST}"):
-        fit_generic(["a", "b", "c", "d"], rows(0, 150), 0, QUICK)
+        fit_model(["a", "b", "c", "d"], rows(0, 150), 0, QUICK)

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.generic.history import faded_mean, late, slow_mean
-from models.generic.memory import HISTORY, Trace, begun, newest
-from models.generic.practice import Practice
-from models.generic.subspaces import PLAIN, Residuals
+from models.series.history import faded_mean, late, slow_mean
+from models.series.memory import HISTORY, Trace, begun, newest
+from models.series.practice import Practice
+from models.series.subspaces import PLAIN, Residuals
 
 RAW = (0, 2, 3, 4)
 """Subspaces whose residual is looked at as it is ..."""
