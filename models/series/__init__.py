@@ -1,10 +1,14 @@
-"""A bare series of rows and channels: no device profile, no roles, nobody who tells its settings.
+"""Readings as they are: no fleet to learn from, nobody who tells what settings explain.
 
-One fixed configuration serves whatever series comes; only what the training rows themselves say may differ (scale,
-subspaces, usual residuals, threshold). Every score is causal: that of row t has seen rows up to t.
+The model of a device type that is known from one recording on, and of every bare series that `attendant evaluate` scores:
+the same class there, in the service and in the benchmark. One fixed configuration serves whatever comes; only what the
+training rows themselves say may differ (scale, subspaces, usual residuals, threshold). Every score is causal: that of row
+t has seen rows up to t.
 
 `subspaces` says how far a window lies outside of what is usual, `practice` puts faults into held-back rows, `evidence`
-learns from them to point at channels, `level` makes scores and alarms of both, `model` composes them.
+learns from them to point at channels, `level` makes scores of both; `fitting` fits them, `model` composes them, for a
+whole series at once or piece by piece with what `memory` keeps of a device. `scorer` puts that behind the Protocol of
+`models.scoring` (counters by their `slopes`), `learning` calibrates it for the service, `artifacts` saves and loads it.
 """
 
 from models.series.fitting import SHORTEST, Fitted, SeriesConfig, TooShortError, fit_model
