@@ -14,9 +14,9 @@ from models.scoring import ModelIdentity, Score
 from monitor.findings.blob import Array, Meta, Snapshot, SnapshotError, pack, unpack
 from monitor.findings.columns import NEVER, rounds
 from monitor.findings.episodes import LATER, PARTS, Episodes, fit
-from monitor.findings.finding import Action, Evidence, Finding, JudgeSettings, Kind, Reason, Severity
-from monitor.findings.hypotheses import Suspicion, Traces, suspicions
+from monitor.findings.finding import Action, Finding, JudgeSettings, Reason
 from monitor.findings.sights import Sight, worth_a_picture
+from monitor.findings.telling import Teller
 from monitor.findings.watched import Watched
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
@@ -68,6 +68,7 @@ class Judge:
         self.sights: tuple[Sight, ...] = ()
         """Of the batch judged last, at most one an episode."""
         self._nameable = np.array([c.role in {"measured", "counter"} for c in profile.channels])
+        self._teller = Teller(profile, model, self._nameable, self.settings.evidence_channels)
         # Anomalous windows further apart than this are no one run, however few windows lie between.
         self._ring = max(self.settings.n, self.settings.express_n or 0)
         self._reach_ms = 2 * self._ring * profile.stride_rows * profile.grid_ms
@@ -316,48 +317,8 @@ class Judge:
         return changed
 
     def _finding(self, slot: np.intp | int, action: Action, reason: Reason, at: int) -> Finding:
-        episodes, row = self._episodes, int(self._episodes.row[slot])
-        episodes.told[slot] = at
-        return Finding(
-            kind=Kind.FAULT,
-            action=action,
-            reason=reason,
-            severity=Severity.CRITICAL if episodes.critical[slot] else Severity.WARNING,
-            device=self._watched.devices[row],
-            device_type=self.profile.type,
-            started_t=int(episodes.started[slot]),
-            at_t=at,
-            anomaly=float(self._watched.anomaly[row]),
-            peak=float(episodes.peak[slot]),
-            evidence=self._evidence(slot),
-            model=self.model,
-            suspicions=self._suspicions(slot),
-        )
-
-    def _suspicions(self, slot: np.intp | int) -> tuple[Suspicion, ...]:
-        share = self._episodes.shares(np.array([slot]), self._nameable)[0, 0]
-        return suspicions(self.profile, Traces(share, *self._episodes.strayed(slot)))
-
-    def _evidence(self, slot: np.intp | int) -> tuple[Evidence, ...]:
-        share, attention, residual = self._episodes.shares(np.array([slot]), self._nameable)[0]
-        observed, expected, direction = self._episodes.view[slot]
-        since = self._episodes.since[slot, 0]
-        # A stable sort, so that ties are named in the profile's order and replay gives the same bytes.
-        ranked = np.argsort(-share, kind="stable")[: self.settings.evidence_channels]
-        return tuple(
-            Evidence(
-                channel=self.profile.names[c],
-                share=float(share[c]),
-                attention=float(attention[c]),
-                residual=float(residual[c]),
-                observed=float(observed[c]),
-                expected=float(expected[c]),
-                direction=0 if np.isnan(direction[c]) else int(direction[c]),
-                since_t=int(since[c]) or None,
-            )
-            for c in ranked
-            if self._nameable[c] and share[c] > 0
-        )
+        self._episodes.told[slot] = at
+        return self._teller.finding(self._episodes, self._watched, slot, action, reason, at)
 
     # -- bookkeeping -------------------------------------------------------------------------------
 

@@ -1,0 +1,20 @@
+"""Street 1: from messages to alerts that are durably written. Names no adapter.
+
+`core` is the road itself: read, score, judge. `saving` makes durable what was found, `rejects` sets aside what could
+not be read, `gauges` shows how the fleet stands. These three know neither the road nor each other.
+"""
+
+from monitor.pipeline.core import ASK_EVERY_S, TEND_EVERY_S, Observers, Pipeline, PipelineSettings
+from monitor.pipeline.retrying import RETRY_S
+from monitor.pipeline.saving import LIGHT_STATE_BYTES, Progress
+
+__all__ = [
+    "ASK_EVERY_S",
+    "LIGHT_STATE_BYTES",
+    "RETRY_S",
+    "TEND_EVERY_S",
+    "Observers",
+    "Pipeline",
+    "PipelineSettings",
+    "Progress",
+]
