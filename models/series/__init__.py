@@ -1,9 +1,9 @@
 """Readings as they are: no fleet to learn from, nobody who tells what settings explain.
 
-The model of a device type that is known from one recording on, and of every bare series that `attendant evaluate` scores:
-the same class there, in the service and in the benchmark. One fixed configuration serves whatever comes; only what the
-training rows themselves say may differ (scale, subspaces, usual residuals, threshold). Every score is causal: that of row
-t has seen rows up to t.
+The model of a device type that is known from one recording on, and of every bare series that `attendant evaluate`
+scores: the same class there, in the service and in the benchmark. One fixed configuration serves whatever comes; only
+what the training rows themselves say may differ (scale, subspaces, usual residuals, threshold). Every score is causal:
+that of row t has seen rows up to t.
 
 `subspaces` says how far a window lies outside of what is usual, `practice` puts faults into held-back rows, `evidence`
 learns from them to point at channels, `level` makes scores of both; `fitting` fits them, `model` composes them, for a

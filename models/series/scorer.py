@@ -75,8 +75,10 @@ class SeriesScorer:
     ) -> tuple[Score, Floats]:
         """See `models.scoring.RememberingScorer.score_remembering`. A window's score is that of its newest row."""
         self._check(values, mask, memory, new_rows)
-        score, left = self._nothing(mask), memory.copy()
         counts = np.minimum(new_rows, self._began(mask, memory))
+        if len(counts) and 0 < counts.min() == counts.max():
+            return self._advance(values, mask, memory, int(counts[0]))
+        score, left = self._nothing(mask), memory.copy()
         for n in np.unique(counts[counts > 0]):
             some = np.flatnonzero(counts == n)
             told, left[some] = self._advance(values[some], mask[some], memory[some], int(n))
@@ -152,7 +154,7 @@ class SeriesScorer:
         newest = len(self._recent)
         weight = mask[:, -newest:].transpose(1, 0, 2) * self._recent
         total = np.maximum(weight.sum(0), 1e-9)
-        known = self._targets & mask[:, -newest:].any(1)
+        known = self._targets & (total > 1e-9)
         z = (weight * left.trace.z[-newest:]).sum(0) / total
         observed = (weight * np.nan_to_num(_rows(values, mask)[-newest:])).sum(0) / total
         stray, usual = told.stray[-1], self.model.usual
@@ -194,10 +196,11 @@ class SeriesScorer:
 
     def _began(self, mask: Mask, memory: Floats) -> NDArray[np.int64]:
         """(B,) how many of the newest rows there are: a new device's series begins with its first reading."""
-        new = memory[:, self._slopes.width] == 0
-        heard = np.asarray(mask.any(2))
-        first = np.where(heard.any(axis=1), heard.argmax(1), self._rows)
-        return np.where(new, self._rows - first, self._rows)
+        began = np.full(len(mask), self._rows)
+        new = np.flatnonzero(memory[:, self._slopes.width] == 0)
+        heard = np.asarray(mask[new].any(2))
+        began[new] -= np.where(heard.any(axis=1), heard.argmax(1), self._rows)
+        return began
 
     def _nothing(self, mask: Mask) -> Score:
         """Of windows that tell nothing new."""
