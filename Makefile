@@ -50,7 +50,7 @@ zoo: install  ## Simulate the training fleets and train the shipped models again
 	$(BIN)/attendant zoo --out models/zoo $(ARGS)
 
 compose-test: install  ## Build the image, bring the stack up, send a fault and see its alert
-	tests/compose/run.sh
+	tests/compose/run.sh $(ARGS)
 
 clean:  ## Remove what was installed and cached
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
