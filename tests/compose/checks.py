@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from streams.simulation import fault_specs
+from tests.compose.images import ROOT
 from tests.compose.stack import BrokenError, CheckError, Stack, eventually
 
 DEVICE_TYPE = "infusion-pump"
@@ -21,6 +22,7 @@ LONG_RUNNING = ("kafka", "postgres", "attendant", "prometheus", "alertmanager", 
 TOPICS = {"telemetry", "telemetry.rejected", "alerts"}
 TARGETS = ("engineering", "kafka-alerts")
 OPENED = "device.alert.opened"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Json = dict[str, Any]
 
@@ -80,6 +82,15 @@ def topics_exist(stack: Stack) -> str:
     return ", ".join(sorted(TOPICS))
 
 
+def shipped_models_are_loaded(stack: Stack) -> str:
+    """The service in the image has loaded every model that the project ships."""
+    shipped = {manifest.parent.name for manifest in (ROOT / "models" / "zoo").glob("*/manifest.json")}
+    loaded = {model["type"] for model in stack.get("ATTENDANT_PORT", "/api/v1/models")["items"]}
+    if not shipped or loaded != shipped:
+        raise CheckError(f"models loaded {sorted(loaded)}, shipped {sorted(shipped)}")
+    return f"{len(loaded)}: {', '.join(sorted(loaded))}"
+
+
 def webhook_arrives(stack: Stack) -> str:
     """The receiver verified a signed webhook that blames the pump, and a channel which that fault moves, first."""
     alert = eventually(lambda: _received(stack)[0], within_s=480)
@@ -124,6 +135,18 @@ def api_shows_the_alert(stack: Stack) -> str:
 
     items = eventually(delivered, within_s=120)
     return f"status {found['status']}; delivered to {' and '.join(TARGETS)}, {len(items)} deliveries so far"
+
+
+def picture_is_drawn(stack: Stack) -> str:
+    """`attendant explain` draws the alert inside the container, whose root file system is read-only."""
+    alert = _received(stack)[0]
+    out = "/tmp/alert.png"  # noqa: S108 - inside the container, whose /tmp is its own
+    stack.execute("attendant", "attendant", "explain", alert["id"], "--out", out, timeout_s=300)
+    read = f"import pathlib; data = pathlib.Path({out!r}).read_bytes(); print(data[:8].hex(), len(data))"
+    signature, size = stack.execute("attendant", "python", "-c", read).split()
+    if bytes.fromhex(signature) != PNG_SIGNATURE:
+        raise CheckError(f"the picture begins with {signature}, which is no PNG")
+    return f"PNG of {int(size) / 1e3:.0f} kB"
 
 
 def topic_holds_the_alert(stack: Stack) -> str:
@@ -225,8 +248,10 @@ CHECKS: list[tuple[str, Callable[[Stack], str]]] = [
     ("containers are confined", containers_are_confined),
     ("ports", ports_are_local),
     ("topics", topics_exist),
+    ("models", shipped_models_are_loaded),
     ("webhook", webhook_arrives),
     ("API", api_shows_the_alert),
+    ("picture", picture_is_drawn),
     ("Kafka topic", topic_holds_the_alert),
     ("PostgreSQL", database_holds_the_alert),
     ("Prometheus", prometheus_scrapes),
