@@ -20,6 +20,9 @@ FAULT_SETTINGS = {
 }
 LONG_RUNNING = ("kafka", "postgres", "attendant", "prometheus", "alertmanager", "receiver")
 TOPICS = {"telemetry", "telemetry.rejected", "alerts"}
+PARTITIONS = 6
+"""Of `telemetry`, as the service `topics` makes it."""
+LAG = "attendant_consumer_lag_messages"
 TARGETS = ("engineering", "kafka-alerts")
 OPENED = "device.alert.opened"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -243,6 +246,23 @@ def nothing_is_lost_by_a_kill(stack: Stack) -> str:
     return f"{len(before)} alerts before, all there after"
 
 
+def reading_goes_on(stack: Stack) -> str:
+    """The service that came back has every partition again and has read what arrived meanwhile."""
+
+    def caught_up() -> float:
+        metrics = stack.get("ATTENDANT_PORT", "/metrics").splitlines()
+        lags = [float(line.rpartition(" ")[2]) for line in metrics if line.startswith(f"{LAG}{{")]
+        if len(lags) != PARTITIONS or any(lags):
+            raise CheckError(f"{LAG}: {len(lags)} of {PARTITIONS} partitions, {sum(lags):g} messages behind")
+        read = [line for line in metrics if line.startswith("attendant_messages_total{")]
+        return sum(float(line.rpartition(" ")[2]) for line in read)
+
+    # Kafka gives the partitions of a member that was killed away only when its session has run out.
+    return (
+        f"{PARTITIONS} partitions, {eventually(caught_up, within_s=180):.0f} messages read since, none left"
+    )
+
+
 CHECKS: list[tuple[str, Callable[[Stack], str]]] = [
     ("services are healthy", services_are_healthy),
     ("containers are confined", containers_are_confined),
@@ -257,4 +277,5 @@ CHECKS: list[tuple[str, Callable[[Stack], str]]] = [
     ("Prometheus", prometheus_scrapes),
     ("Alertmanager", alertmanager_hears),
     ("kill -9", nothing_is_lost_by_a_kill),
+    ("reading on", reading_goes_on),
 ]
