@@ -6,6 +6,9 @@ from typing import NamedTuple
 from models.calibration import AlarmRule, ExpressRule
 from models.injection import InjectionConfig
 
+BUDGET = 1 / 30
+"""False alarms a device-day that a threshold allows where nothing else is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
@@ -25,8 +28,7 @@ class TrainingConfig:
     """Stop after so many checks (every 100 steps) without a better held-back loss."""
     evidence_windows: int = 80_000
     evidence_steps: int = 4_000
-    budget: float = 1 / 30
-    """False alarms a device-day."""
+    budget: float = BUDGET
     rule: AlarmRule = field(default_factory=lambda: AlarmRule(15, 20, express=ExpressRule()))
     min_rows: int = 0
     """Windows this short occur in service (the rest is mask); 0 = full windows only."""

@@ -18,6 +18,13 @@ def evaluate(
         bool, typer.Option("--peers", help="Run all peers beside it; `--peers pca,usad` runs these.")
     ] = False,
     vus_window: Annotated[int | None, typer.Option(help="Largest window of VUS, in rows.", min=1)] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            help="False alarms a device-day for what the service would have told; one a month by default.",
+            min=1e-6,
+        ),
+    ] = None,
     simulated: Annotated[
         bool, typer.Option("--simulated", help="Simulated faults and fault-free days instead of recordings.")
     ] = False,
@@ -44,8 +51,8 @@ def evaluate(
     """Measure detection and causes: on labelled recordings (trained on `split == train`), or --simulated."""
     chosen = numbers("--seeds", seeds, int)
     if simulated:
-        if folders or peers:
-            fail("--simulated takes no folders and has no peers")
+        if folders or peers or budget is not None:
+            fail("--simulated takes no folders and no budget, and has no peers")
         _evaluate_simulated(types, chosen, severities, devices, models or [], profiles or [], jobs, report)
         return
     if types or severities or devices is not None or models or profiles:
@@ -56,7 +63,9 @@ def evaluate(
 
     try:
         places, names = peers_asked(peers, folders)
-        evaluate_command(places, seeds=chosen, report=report, peers=names, vus_window=vus_window, jobs=jobs)
+        evaluate_command(
+            places, seeds=chosen, report=report, peers=names, vus_window=vus_window, budget=budget, jobs=jobs
+        )
     except EvaluateError as error:
         fail(str(error))
 

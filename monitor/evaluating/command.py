@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from models.peers import PEERS, PLAINEST
+from models.recipe import BUDGET
 from monitor.evaluating.cases import EvaluateError, Job, find_jobs
 from monitor.evaluating.measuring import Ask, Measured, measure
 from monitor.scoreboard import averages, comparisons, overall, seed_by_seed, show
@@ -74,7 +75,7 @@ class _Bar:
 
 def evaluate_command(
     folders: Sequence[Path], *, seeds: Sequence[int] = (0,), report: Path | None = None,
-    peers: Sequence[str] = PLAINEST, vus_window: int | None = None, jobs: int = 1,
+    peers: Sequence[str] = PLAINEST, vus_window: int | None = None, budget: float | None = None, jobs: int = 1,
     console: Console | None = None, config: "SeriesConfig | None" = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Evaluate every series of every folder, show the averages, and give (and write) the report.
@@ -85,6 +86,7 @@ def evaluate_command(
         report: file for the JSON; it is written after every series.
         peers: names of `models.peers.PEERS`; the plainest run in any case.
         vus_window: largest buffer of VUS in rows, for all sets.
+        budget: false alarms a device-day for the rows `attendant_at_budget`; the service's own without it.
         jobs: series at a time, a process each.
 
     Raises:
@@ -92,7 +94,8 @@ def evaluate_command(
     """
     busy, console = console or Console(stderr=True), console or Console()
     files = find_jobs(folders)
-    ask = Ask(tuple(seeds), tuple(name for name in PEERS if name in {*peers, *PLAINEST}), vus_window, config)
+    asked = tuple(name for name in PEERS if name in {*peers, *PLAINEST})
+    ask = Ask(tuple(seeds), asked, vus_window, config, BUDGET if budget is None else budget)
     board = _Board()
     _write(report, board.report(finished=False))
     with Progress(*COLUMNS, console=busy, transient=True, speed_estimate_period=_SPEED_OVER_S) as progress:

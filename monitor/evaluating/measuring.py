@@ -12,7 +12,7 @@ from models.calibration import open_rows
 from models.evaluation import MERGED, cause_figures, detection_figures
 from models.fleet import as_series
 from models.peers import PEERS, PeerMissingError, PeerScores, standardized
-from models.recipe import TrainingConfig
+from models.recipe import BUDGET, TrainingConfig
 from monitor.evaluating.cases import Case, EvaluateError, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
 from monitor.scoreboard import OURS
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 Tell = Callable[[str, float], None]
 """Told what is going on and which part of the series is done, 0 to 1."""
 AT_BUDGET = "at_budget"
-"""The same scores with the threshold and the alarm rule of the service, for one false alarm a device-month."""
+"""The same scores with the threshold and the alarm rule of the service, for a budget of false alarms."""
 WINDOW_ROWS = 64
 LEVELS = f"{OURS}_levels"
 """The detector on rows where the rhythm model speaks as ours."""
@@ -40,6 +40,8 @@ class Ask:
     """Names of `models.peers.PEERS`."""
     vus_window: int | None = None
     config: "SeriesConfig | None" = None
+    budget: float = BUDGET
+    """False alarms a device-day for what the service would have told."""
 
 
 @dataclass(slots=True)
@@ -83,7 +85,7 @@ def measure(job: Job, ask: Ask, tell: Tell = lambda _what, _part: None) -> Measu
     steps = len(ask.seeds) + 1
     try:
         for k, seed in enumerate(ask.seeds):
-            measured.rows += _ours(case, seed, ask.config, _within(tell, k / steps, 1 / steps))
+            measured.rows += _ours(case, seed, ask, _within(tell, k / steps, 1 / steps))
     except TooShortError as error:
         measured.skipped.append(_skip(job.set_name, job.path.stem, str(error)))
         return measured
@@ -99,7 +101,7 @@ def _within(tell: Tell, start: float, width: float) -> Tell:
     return lambda what, part: tell(what, start + width * part)
 
 
-def _ours(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) -> list[Row]:
+def _ours(case: Case, seed: int, ask: Ask, tell: Tell) -> list[Row]:
     """The detector on every exam of the case; before it the rhythm model, where a device is watched by its cycles."""
     begun = time.monotonic()
     rhythm = rhythm_model(case, seed, lambda line: tell(f"{case.series}, seed {seed}: rhythm, {line}", 0.0))
@@ -109,12 +111,12 @@ def _ours(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) -> l
             told = rhythm.score(exam)
             scored = _Scored(OURS, told.anomaly, told.alarming, seconds=time.monotonic() - begun)
             rows.append(_row(case, exam, seed, scored))
-    return rows + _levels(case, seed, config, tell, OURS if rhythm is None else LEVELS)
+    return rows + _levels(case, seed, ask, tell, OURS if rhythm is None else LEVELS)
 
 
-def _levels(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell, method: str) -> list[Row]:
+def _levels(case: Case, seed: int, ask: Ask, tell: Tell, method: str) -> list[Row]:
     begun = time.monotonic()
-    scorer = _fitted(case, seed, config, tell)
+    scorer = _fitted(case, seed, ask, tell)
     rows, fitting = [], time.monotonic() - begun
     for exam in case.exams:
         tell(f"{exam.set_name}/{case.series}, seed {seed}: scoring {len(exam.label):,} rows", 0.9)
@@ -127,7 +129,7 @@ def _levels(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell, me
     return rows
 
 
-def _fitted(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) -> "SeriesScorer":
+def _fitted(case: Case, seed: int, ask: Ask, tell: Tell) -> "SeriesScorer":
     """What the service would run, a window a row."""
     from models.preparation import ChannelSpec
     from models.series.learning import fit_series
@@ -139,6 +141,7 @@ def _fitted(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) ->
         tell(f"{case.series}, seed {seed}: {step.step} {step.done}/{step.total}", min(0.85, 0.25 * done))
 
     channels, series = [ChannelSpec(name) for name in case.names], as_series(case.series, case.train)
+    training = TrainingConfig(seed=seed, budget=ask.budget)
     return fit_series(
         case.series,
         "",
@@ -147,9 +150,9 @@ def _fitted(case: Case, seed: int, config: "SeriesConfig | None", tell: Tell) ->
         1,
         case.step_s,
         [series],
-        TrainingConfig(seed=seed),
+        training,
         progress,
-        config,
+        ask.config,
     ).scorer
 
 

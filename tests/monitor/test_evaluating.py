@@ -149,6 +149,17 @@ def test_beside_the_own_threshold_stands_what_the_service_would_have_told_at_its
     assert service["false_alarms_per_day"] == 0
 
 
+def test_a_larger_budget_of_false_alarms_lowers_the_threshold_of_the_service(tmp_path: Path) -> None:
+    write(tmp_path / "pumps", "one", train=1200)
+    found = [
+        evaluate_command([tmp_path / "pumps"], budget=budget, console=screen(), config=QUICK)["sets"]["pumps"]
+        for budget in (1e-3, 1e3)
+    ]
+    strict, loose = (one["attendant_at_budget"] for one in found)
+    assert strict["normal_rows_alarming"] < loose["normal_rows_alarming"]
+    assert found[0]["attendant"] == found[1]["attendant"], "the own threshold knows no budget"
+
+
 def test_figures_in_time_are_told_only_where_the_rows_have_a_time(tmp_path: Path, plain: None) -> None:
     write(tmp_path / "pumps", "one")
     write(tmp_path / "pumps", "timeless", stamped=False)
