@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.conftest import EmbeddedTestBroker
+
 START_S = 60.0
 _LISTENING = re.compile(rb'"url": ?"(http://[^"]+)"')
 
@@ -124,6 +126,20 @@ class ServiceProcess:
                     if alert["status"] == status:
                         return alert
                 await asyncio.sleep(0.1)
+
+
+def usual_sections(
+    broker: EmbeddedTestBroker, topic: str, folder: Path, **models: object
+) -> dict[str, dict[str, object]]:
+    """Sections of a settings file for a service on this broker and topic that keeps its database in `folder`."""
+    return {
+        "kafka": {"bootstrap_servers": broker.bootstrap_servers, "group": topic, "idempotent": False},
+        "telemetry": {"topic": topic, "rejected_topic": f"{topic}.rejected"},
+        "database": {"url": f"sqlite:///{folder}/{topic}.db"},
+        "models": {"device": "cpu", **models},
+        "web": {"port": 0},
+        "log": {"format": "json"},
+    }
 
 
 def write_config(

@@ -10,7 +10,7 @@ from monitor.player import Planned
 from streams.kafka import KafkaSource, ensure_topics
 from streams.records import JSON, RejectReason
 from streams.transport import Message, TopicPartition
-from tests.acceptance.service import ServiceProcess, write_config
+from tests.acceptance.service import ServiceProcess, usual_sections, write_config
 from tests.acceptance.streams import pumps, send
 from tests.conftest import EmbeddedTestBroker
 
@@ -73,18 +73,7 @@ async def test_10_000_bad_messages_between_10_000_good_ones(
     await send(config, topic, mixed)
     file = write_config(
         tmp_path / "attendant.toml",
-        {
-            "kafka": {
-                "bootstrap_servers": embedded_broker.bootstrap_servers,
-                "group": topic,
-                "idempotent": False,
-            },
-            "telemetry": {"topic": topic, "rejected_topic": f"{topic}.rejected"},
-            "database": {"url": f"sqlite:///{tmp_path}/attendant.db"},
-            "models": {"device": "cpu"},
-            "web": {"port": 0},
-            "log": {"format": "json"},
-        },
+        usual_sections(embedded_broker, topic, tmp_path),
     )
     async with ServiceProcess(file, tmp_path / "log") as service:
         await service.until("attendant_messages_total", len(mixed), topic=topic)

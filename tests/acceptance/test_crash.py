@@ -10,7 +10,7 @@ import pytest
 
 from monitor.receiver import WebhookReceiver
 from streams.kafka import ensure_topics
-from tests.acceptance.service import ServiceProcess, write_config
+from tests.acceptance.service import ServiceProcess, usual_sections, write_config
 from tests.acceptance.streams import pumps, send
 from tests.conftest import EmbeddedTestBroker
 
@@ -19,27 +19,16 @@ SECRET = "whsec_" + b64encode(b"acceptance" * 4).decode()
 
 
 def _config(folder: Path, broker: EmbeddedTestBroker, topic: str, receiver: WebhookReceiver) -> Path:
-    settings = broker.config()
-    return write_config(
-        folder / f"{topic}.toml",
-        {
-            "kafka": {
-                "bootstrap_servers": broker.bootstrap_servers,
-                "group": topic,
-                "idempotent": False,
-                # A killed member's partitions come free after this; the embedded broker takes short ones.
-                "session_timeout_ms": max(settings.session_timeout_ms, 6000),
-                "restore_timeout_s": 5,
-                "max_poll_records": 50,
-            },
-            "telemetry": {"topic": topic, "rejected_topic": f"{topic}.rejected"},
-            "database": {"url": f"sqlite:///{folder}/{topic}.db", "checkpoint_interval_s": 0.3},
-            "models": {"device": "cpu"},
-            "web": {"port": 0},
-            "log": {"format": "json"},
-        },
-        [{"name": "work-orders", "url": receiver.url, "secrets": [SECRET], "allow": ["127.0.0.0/8"]}],
-    )
+    sections = usual_sections(broker, topic, folder)
+    sections["kafka"] |= {
+        # A killed member's partitions come free after this; the embedded broker takes short ones.
+        "session_timeout_ms": max(broker.config().session_timeout_ms, 6000),
+        "restore_timeout_s": 5,
+        "max_poll_records": 50,
+    }
+    sections["database"]["checkpoint_interval_s"] = 0.3
+    webhook = {"name": "work-orders", "url": receiver.url, "secrets": [SECRET], "allow": ["127.0.0.0/8"]}
+    return write_config(folder / f"{topic}.toml", sections, [webhook])
 
 
 def _essence(alerts: list[dict[str, Any]]) -> set[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from monitor.workshop import train_command
 from streams.kafka import ensure_topics
 from streams.recordings import Recording, write_recording
 from streams.records import JSON, encode_json
-from tests.acceptance.service import ServiceProcess, write_config
+from tests.acceptance.service import ServiceProcess, usual_sections, write_config
 from tests.acceptance.streams import send
 from tests.conftest import EmbeddedTestBroker
 
@@ -84,22 +84,13 @@ async def test_a_fault_of_a_device_known_from_one_recording_is_an_alert_that_nam
     await ensure_topics(config, {topic: 1, f"{topic}.rejected": 1})
     file = write_config(
         tmp_path / "attendant.toml",
-        {
-            "kafka": {
-                "bootstrap_servers": embedded_broker.bootstrap_servers,
-                "group": topic,
-                "idempotent": False,
-            },
-            "telemetry": {"topic": topic, "rejected_topic": f"{topic}.rejected"},
-            "database": {"url": f"sqlite:///{tmp_path}/attendant.db"},
-            "models": {
-                "device": "cpu",
-                "folders": [str(tmp_path / "models")],
-                "profile_folders": [str(tmp_path / "profiles")],
-            },
-            "web": {"port": 0},
-            "log": {"format": "json"},
-        },
+        usual_sections(
+            embedded_broker,
+            topic,
+            tmp_path,
+            folders=[str(tmp_path / "models")],
+            profile_folders=[str(tmp_path / "profiles")],
+        ),
     )
     async with ServiceProcess(file, tmp_path / "log") as service:
         await send(config, topic, sorted(sent, key=lambda one: one.at_ms))

@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 
 from streams.kafka import ensure_topics
-from tests.acceptance.service import ServiceProcess, write_config
+from tests.acceptance.service import ServiceProcess, usual_sections, write_config
 from tests.acceptance.streams import pumps, send
 from tests.conftest import EmbeddedTestBroker
 
@@ -21,18 +21,7 @@ async def test_a_lone_device_that_falls_silent_is_an_alert_and_its_return_resolv
     await ensure_topics(config, {topic: 1, f"{topic}.rejected": 1})
     file = write_config(
         tmp_path / "attendant.toml",
-        {
-            "kafka": {
-                "bootstrap_servers": embedded_broker.bootstrap_servers,
-                "group": topic,
-                "idempotent": False,
-            },
-            "telemetry": {"topic": topic, "rejected_topic": f"{topic}.rejected"},
-            "database": {"url": f"sqlite:///{tmp_path}/attendant.db"},
-            "models": {"device": "cpu"},
-            "web": {"port": 0},
-            "log": {"format": "json"},
-        },
+        usual_sections(embedded_broker, topic, tmp_path),
         time_scale=FASTER,
     )
     async with ServiceProcess(file, tmp_path / "log") as service:
