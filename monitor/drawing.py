@@ -226,7 +226,8 @@ def _others(
     listed = ", ".join(channel.title for channel in others) or "none"
     left.text(0.008, 0.5, textwrap.shorten(listed, 96, placeholder=" …"), transform=left.transAxes, fontsize=7.5,
               color=MUTED, va="center")  # fmt: skip
-    _beside(left, 0.5, f"The other {len(others)} channels together", "center", fontsize=8.5)
+    several = f"The other {len(others)} channels together" if len(others) > 1 else "The other channel"
+    _beside(left, 0.5, several, "center", fontsize=8.5)
     for axes in (left, right):
         axes.tick_params(labelbottom=True)
         axes.set_xlabel(

@@ -122,13 +122,16 @@ class SeriesScorer:
         return Explanation(expected, low, high, cells.astype(np.float32))
 
     def _usual_rows(self, z: Floats) -> Floats:
-        """(T, B, C) → the same as the model would have it, window by window of its own, the newest one whole."""
-        T = len(z)
-        padded = np.concatenate([np.repeat(z[:1], -T % WINDOW, 0), z])
-        windows = padded.reshape(len(padded) // WINDOW, WINDOW, *z.shape[1:]).transpose(0, 2, 1, 3)
-        usual = self.model.subspaces.expected(windows.reshape(-1, WINDOW, z.shape[2])).reshape(windows.shape)
-        rows: Floats = usual.transpose(0, 2, 1, 3).reshape(padded.shape)[len(padded) - T :]
-        return rows
+        """(T, B, C) → the same as the model would have it: the newest rows as one window of its own, the ones before
+        likewise; where they don't come out even, the oldest window looks at some rows twice."""
+        T, lead = len(z), max(WINDOW - len(z), 0)
+        z = np.concatenate([np.repeat(z[:1], lead, 0), z])
+        usual = np.empty_like(z)
+        for end in range(len(z), 0, -WINDOW):
+            begin = max(end - WINDOW, 0)
+            window = z[begin : begin + WINDOW].transpose(1, 0, 2)
+            usual[begin:end] = self.model.subspaces.expected(window).transpose(1, 0, 2)[: end - begin]
+        return usual[lead:][-T:]
 
     # -- one row after the other -----------------------------------------------------------------------
 

@@ -112,6 +112,25 @@ def test_a_channel_that_leaves_the_others_is_told_with_direction_and_onset(train
     assert (told.share[:, 0] == 0).all(), "a setting is no cause"
 
 
+def test_an_explanation_shows_healthy_readings_within_the_band_and_faulty_ones_outside(
+    trained: TrainedSeries,
+) -> None:
+    windows = np.stack([blower(seed, ROWS).values for seed in range(30, 50)])
+    windows[:10, 48:, 1] -= 3
+    mask = np.isfinite(windows)
+    told = trained.scorer.explain(windows, mask)
+    level = windows[..., 1:4]
+    outside = (level < told.low[..., 1:4]) | (level > told.high[..., 1:4])
+    assert outside[10:].mean() < 0.1
+    # The oldest rows are as well explained as the others.
+    assert outside[10:, :24].mean() < 0.1
+    assert outside[:10, 50:, 0].mean() > 0.9
+    assert told.attention[:10, 6:, 1].sum(1).mean() > 0.5
+    assert np.isnan(told.expected[..., [0, 4]]).all(), (
+        "nothing is expected of a setting, nor of a counter's level"
+    )
+
+
 def test_a_counter_is_watched_by_its_slope_and_may_be_reset(trained: TrainedSeries) -> None:
     reset, stuck = blower(3, 400), blower(3, 400)
     reset.values[300:, 4] -= reset.values[300, 4]
