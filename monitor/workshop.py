@@ -27,6 +27,8 @@ from streams.devices import DeviceProfile, ProfileError, load_profiles
 from streams.recordings import Recording, RecordingError, find_recordings, read_recording
 
 DEFAULT_VERSION = "1"
+FEW_DEVICES = 32
+"""Fewer teach a fleet's model little of how devices differ (`models/LOG.md`): 8 pumps made 114 false alarms a month."""
 COLUMNS = (
     TextColumn("{task.description:28}"),
     BarColumn(),
@@ -189,6 +191,13 @@ def _train_levels(
     console: Console,
 ) -> Manifest:
     series = [series_of(recording, profile) for recording in recordings]
+    devices = len({one.device for one in series})
+    if devices < FEW_DEVICES:
+        console.print(
+            f"learnt from {devices} devices: what is only theirs is not known, so others may raise many false alarms; "
+            f"{FEW_DEVICES} are a beginning",
+            style="yellow",
+        )
     with Progress(*COLUMNS, console=console, transient=True) as progress:
         return train_series(series, profile, out, options, compute, shown(progress))
 
