@@ -196,8 +196,7 @@ def _portions(statistics: int) -> list[float]:
 def open_rows(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
     """(N,) a run of windows → True while an alarm is open: from where a lane fires until the windows that fired it are
     below the hold level."""
-    kth = running_kth(anomaly, rule)
-    return latched(_fires(anomaly, rule), kth >= rule.hold)
+    return latched(_fires(anomaly, rule), running_kth(anomaly, rule) >= rule.hold)
 
 
 def latched(opened: NDArray[np.bool_], held: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,10 +7,8 @@ import torch
 from models.artifacts import ArtifactError, load_artifact, read_manifest
 from models.calibration import AlarmRule
 from models.rhythm import artifacts as rhythm
-from models.rhythm.artifacts import load_rhythm
 from models.scoring import Scorer
 from models.series import artifacts as series
-from models.series.artifacts import load_series
 
 __all__ = ["ArtifactError", "alarm_rule", "choose_device", "load_scorer"]
 
@@ -55,8 +53,8 @@ def load_scorer(folder: Path, device: str = "auto") -> Scorer:
         torch.set_num_threads(1)
     match read_manifest(folder).training.get("kind"):
         case rhythm.KIND:
-            return load_rhythm(folder, to)
+            return rhythm.load_rhythm(folder, to)
         case series.KIND:
-            return load_series(folder)
+            return series.load_series(folder)
         case _:
             return load_artifact(folder, to)

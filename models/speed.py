@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import nn
 from models.autoencoder import ModelConfig
 from models.calibration import Threshold
 from models.detector import AttentionScorer, Detector
-from models.fleet import Series
+from models.fleet import Series, as_series
 from models.preparation import ChannelSpec
 from models.scoring import ModelIdentity
 from models.series import SeriesConfig
@@ -79,7 +80,7 @@ def synthetic_series(rows: int, seed: int = 0) -> Series:
     volume = np.cumsum(rng.uniform(0, 1, (rows, 1)), 0)
     values = np.concatenate([np.ones((rows, 1)), np.full((rows, 2), 4.0), volume, sensors], 1)
     mask = rng.random(values.shape) >= GAPS
-    return Series("synthetic", np.where(mask, values, np.nan).astype(np.float32), mask)
+    return as_series("synthetic", np.where(mask, values, np.nan).astype(np.float32))
 
 
 def synthetic_series_scorer() -> SeriesScorer:
@@ -101,7 +102,11 @@ def measure(
         progress: told how many batches of how many are done.
     """
     with _one_thread():
-        peer, by_model = _plain_autoencoder(), {"batch": _attention, "series": _series}
+        peer = _plain_autoencoder()
+        by_model = {
+            "batch": partial(_attention, synthetic_scorer()),
+            "series": partial(_series, synthetic_series_scorer()),
+        }
         figures: dict[str, dict[str, Any]] = {name: {} for name in by_model}
         todo = [(name, batch) for name in by_model for batch in BATCHES]
         for done, (name, batch) in enumerate(todo):
@@ -113,14 +118,14 @@ def measure(
 Call = Callable[[], object]
 
 
-def _attention(batch: int) -> tuple[Call, NDArray[np.float32]]:
+def _attention(scorer: AttentionScorer, batch: int) -> tuple[Call, NDArray[np.float32]]:
     """What is timed, and the (batch, ROWS, 12) windows that it is timed on."""
-    scorer, (values, mask) = synthetic_scorer(), synthetic_windows(batch)
+    values, mask = synthetic_windows(batch)
     return lambda: scorer.score(values, mask), values
 
 
-def _series(batch: int) -> tuple[Call, NDArray[np.float32]]:
-    scorer, rows = synthetic_series_scorer(), synthetic_series(ROWS + batch, 1)
+def _series(scorer: SeriesScorer, batch: int) -> tuple[Call, NDArray[np.float32]]:
+    rows = synthetic_series(ROWS + batch, 1)
     values = np.stack([rows.values[b : b + ROWS] for b in range(batch)])
     mask, nothing = np.isfinite(values), np.zeros((batch, scorer.memory_width), np.float32)
     _, memory = scorer.score_remembering(values, mask, nothing, np.full(batch, ROWS))

@@ -6,7 +6,6 @@ say. Nothing is trained: minutes on one core instead of an hour.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from models.recipe import TrainingConfig
 from models.series.learning import calibrate_series
 from models.series.scorer import SeriesScorer
 from models.training import calibrate
-from monitor.workshop import COLUMNS, WorkshopError, find_profile, series_of, shown
+from monitor.workshop import COLUMNS, WorkshopError, find_profile, now, series_of, shown
 from streams.devices import DeviceProfile, ProfileError
 from streams.recordings import RecordingError, find_recordings, read_recording
 
@@ -61,7 +60,7 @@ def calibrate_command(
         fitted = manifest.model_copy(
             update={
                 "threshold": ThresholdEntry.of(threshold, rule),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "created": now(),
                 "training": {**manifest.training, "calibrated": calibrated},
             }
         )

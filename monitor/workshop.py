@@ -118,7 +118,8 @@ def train_command(
             console = console or Console(stderr=True, quiet=not compute.leads)
             recordings = [read_recording(file) for file in find_recordings(paths)]
             console.print(f"{len(recordings)} recordings of {profile.title}; training on {_where(compute)}")
-            manifest = _maker(profile, options.kind)(recordings, profile, out, options, compute, console)
+            task = _Task(recordings, profile, out, options, compute, console)
+            manifest = _maker(profile, options.kind)(task)
     except (ArtifactError, ProfileError, RecordingError, RhythmError, TooShortError, ValueError) as error:
         raise WorkshopError(str(error)) from None
     if not compute.leads:
@@ -127,7 +128,27 @@ def train_command(
     return {"out": str(out), "digest": manifest.weights_digest, "metrics": manifest.metrics}
 
 
-def _maker(profile: DeviceProfile, kind: ModelKind) -> Callable[..., Manifest]:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A training as it was asked for."""
+
+    recordings: Sequence[Recording]
+    profile: DeviceProfile
+    out: Path
+    options: TrainOptions
+    compute: Compute
+    console: Console
+
+    def series(self) -> list[Series]:
+        """The healthy rows of the recordings on the grid."""
+        return [series_of(recording, self.profile) for recording in self.recordings]
+
+    def progress(self) -> Progress:
+        """The bars to show it by."""
+        return Progress(*COLUMNS, console=self.console, transient=True)
+
+
+def _maker(profile: DeviceProfile, kind: ModelKind) -> Callable[[_Task], Manifest]:
     """What trains such a type."""
     if cyclic_channel(profile):
         return _train_cycles
@@ -182,47 +203,34 @@ def series_of(recording: Recording, profile: DeviceProfile) -> Series:
     return Series(recording.series, cells, mask)
 
 
-def _train_levels(
-    recordings: Sequence[Recording],
-    profile: DeviceProfile,
-    out: Path,
-    options: TrainOptions,
-    compute: Compute,
-    console: Console,
-) -> Manifest:
-    series = [series_of(recording, profile) for recording in recordings]
+def _train_levels(task: _Task) -> Manifest:
+    series = task.series()
     devices = len({one.device for one in series})
     if devices < FEW_DEVICES:
-        console.print(
+        task.console.print(
             f"learnt from {devices} devices: what is only theirs is not known, so others may raise many false alarms; "
             f"{FEW_DEVICES} are a beginning",
             style="yellow",
         )
-    with Progress(*COLUMNS, console=console, transient=True) as progress:
-        return train_series(series, profile, out, options, compute, shown(progress))
+    with task.progress() as progress:
+        return train_series(series, task.profile, task.out, task.options, task.compute, shown(progress))
 
 
-def _train_as_series(
-    recordings: Sequence[Recording],
-    profile: DeviceProfile,
-    out: Path,
-    options: TrainOptions,
-    compute: Compute,
-    console: Console,
-) -> Manifest:
+def _train_as_series(task: _Task) -> Manifest:
     """Seconds on one core: of the options the seed and the budget count."""
-    if compute.world > 1:
+    profile = task.profile
+    if task.compute.world > 1:
         raise WorkshopError(f"{profile.type} is learnt as a series by one process; train it without torchrun")
-    config = options.config(profile, compute)
-    series = [series_of(recording, profile) for recording in recordings]
+    series = task.series()
+    config = task.options.config(profile, task.compute)
     stride, row_s = profile.stride_rows, profile.grid_ms / 1000
-    with Progress(*COLUMNS, console=console, transient=True) as progress:
+    with task.progress() as progress:
         trained = fit_series(
-            profile.type, options.version, channel_specs(profile), profile.window_rows, stride, row_s,
+            profile.type, task.options.version, channel_specs(profile), profile.window_rows, stride, row_s,
             series, config, shown(progress),
         )  # fmt: skip
     return save_series(
-        out, trained, stride=stride, row_s=row_s, rule=config.rule, created=_now(),
+        task.out, trained, stride=stride, row_s=row_s, rule=config.rule, created=now(),
         training={"seed": config.seed, "budget": config.budget, "devices": len(series)},
     )  # fmt: skip
 
@@ -277,7 +285,7 @@ def save(
         stride=profile.stride_rows,
         row_s=profile.grid_ms / 1000,
         rule=config.rule,
-        created=_now(),
+        created=now(),
         training={
             "seed": config.seed,
             "expectation_steps": config.expectation_steps,
@@ -295,7 +303,8 @@ def save(
     )
 
 
-def _now() -> str:
+def now() -> str:
+    """ISO 8601, UTC, as a manifest has it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -311,24 +320,18 @@ def shown(progress: Progress) -> Callable[[Step], None]:
     return show
 
 
-def _train_cycles(
-    recordings: Sequence[Recording],
-    profile: DeviceProfile,
-    out: Path,
-    options: TrainOptions,
-    compute: Compute,
-    console: Console,
-) -> Manifest:
+def _train_cycles(task: _Task) -> Manifest:
     """A rhythm is calibrated on cycles and learnt in as many steps as they need: only the seed is asked for."""
-    if compute.world > 1:
+    profile, options = task.profile, task.options
+    if task.compute.world > 1:
         raise WorkshopError(
             f"the rhythm of {profile.type} is learnt by one process; train it without torchrun"
         )
-    with console.status("learning the rhythm") as status:
+    with task.console.status("learning the rhythm") as status:
         return train_rhythm(
-            [(recording.series, recording) for recording in recordings],
+            [(recording.series, recording) for recording in task.recordings],
             profile,
-            out,
+            task.out,
             seed=options.seed,
             version=options.version,
             now=datetime.now(UTC),

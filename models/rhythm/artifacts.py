@@ -14,13 +14,14 @@ from models.artifacts import (
     FORMAT,
     MANIFEST,
     ArtifactError,
-    ChannelEntry,
     Manifest,
     ThresholdEntry,
+    entries,
     read_manifest,
     read_weights,
     write_artifact,
 )  # fmt: skip
+from models.preparation import ChannelSpec
 from models.rhythm.network import RhythmConfig, RhythmNetwork
 from models.rhythm.scorer import RhythmScorer
 from models.rhythm.training import Fitted, RhythmTraining
@@ -41,7 +42,7 @@ def save_rhythm(
     manifest = Manifest(
         format=FORMAT, name=name, version=version, created=created,
         rows=config.network.rows, stride=config.stride_rows, row_s=config.grid_ms / 1000,
-        channels=(ChannelEntry(name=channel, role="measured", low=None, high=None),),
+        channels=entries([ChannelSpec(channel)]),
         model={**dataclasses.asdict(config.network), "certain": fitted.certain},
         threshold=ThresholdEntry.of(fitted.threshold, config.rule),
         training={"kind": KIND, "seed": seed, **dataclasses.asdict(config), **(extra or {})},

@@ -32,6 +32,8 @@ from models.series.scorer import SeriesScorer
 from models.series.subspaces import KEPT, WINDOW, NestedSubspaces, Scale
 
 KIND = "series"
+PARTS = frozenset({"scale", "usual", "query", "level", "subspaces"})
+"""Of a model; the name of every array begins with one."""
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -114,7 +116,9 @@ def _model(weights: Weights, C: int, alarm: AlarmLevels) -> SeriesModel:
         if arrays[name].shape != shape:
             raise ValueError(f"{name} of shape {arrays[name].shape} where {shape} is wanted")
     parts["subspaces"] = {name: weights[f"subspaces.{name}"] for name in parts["subspaces"]} | {"cuts": cuts}
+    if more := parts.keys() - PARTS:
+        raise ValueError(f"arrays of {', '.join(sorted(more))}, which belong to no model")
     return SeriesModel(
-        Scale(**parts.pop("scale")), NestedSubspaces(**parts.pop("subspaces")), Usual(**parts.pop("usual")),
-        FaultQuery(**parts.pop("query")), Level(**parts.pop("level"), alarm=alarm),
+        Scale(**parts["scale"]), NestedSubspaces(**parts["subspaces"]), Usual(**parts["usual"]),
+        FaultQuery(**parts["query"]), Level(**parts["level"], alarm=alarm),
     )  # fmt: skip

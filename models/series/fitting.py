@@ -134,8 +134,7 @@ def _fold(
 
 
 def _example(left: Residuals, made: Practice, usual: Usual) -> tuple[Rows, Practice]:
-    C = made.z.shape[1]
-    nothing = Memory.unpacked(np.zeros((1, Memory.width(C)), np.float32), C).trace
+    nothing = Memory.unknown(1, made.z.shape[1]).trace
     told, _ = features(left.energies, made.z[:, None], usual, nothing, np.ones(1, np.bool_))
     return told.features[:, 0], made
 

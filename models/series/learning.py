@@ -44,8 +44,7 @@ def fit_series(
     """
     config = config or TrainingConfig()
     slopes = Slopes([i for i, c in enumerate(channels) if c.role == "counter"])
-    readings = (np.where(s.mask, s.values, np.float32(np.nan))[:, None] for s in series)
-    rates = [slopes.apply(reading, slopes.unknown(1))[0][:, 0] for reading in readings]
+    rates = [slopes.apply(s.values[:, None], slopes.unknown(1))[0][:, 0] for s in series]
     ends = np.cumsum([len(r) for r in rates])
     fitted = fit_model(
         [c.name for c in channels], np.concatenate(rates), config.seed, fit, progress,
@@ -79,7 +78,7 @@ def calibrate_series(
     """
     statistics = []
     for scorer, one in devices:
-        statistics.append(scorer.statistics(np.where(one.mask, one.values, np.float32(np.nan)), stride))
+        statistics.append(scorer.statistics(one.values, stride))
         progress(Progress("threshold", len(statistics), len(devices), 0.0))
     return fit_threshold(statistics, 86_400 / (row_s * stride), config.budget, config.rule)
 

@@ -59,6 +59,11 @@ class Memory(NamedTuple):
         return 1 + C * (3 * len(KEPT) + 3 * HISTORY + 4)
 
     @classmethod
+    def unknown(cls, devices: int, C: int) -> "Memory":
+        """Of devices of which nothing is known."""
+        return cls.unpacked(np.zeros((devices, cls.width(C)), np.float32), C)
+
+    @classmethod
     def unpacked(cls, packed: NDArray[np.float32], C: int) -> "Memory":
         """From (D, M), as `packed` made it; zeros are devices of which nothing is known."""
         D, B = len(packed), len(KEPT)

@@ -76,15 +76,9 @@ class SeriesModel:
         self.scale, self.subspaces, self.usual = scale, subspaces, usual
         self.query, self.level = query, level
 
-    @property
-    def channels(self) -> int:
-        """How many there are."""
-        return len(self.scale.center)
-
     def unknown(self, devices: int) -> Memory:
         """Of devices of which nothing is known."""
-        C = self.channels
-        return Memory.unpacked(np.zeros((devices, Memory.width(C)), np.float32), C)
+        return Memory.unknown(devices, len(self.scale.center))
 
     def advance(self, values: NDArray[np.float32], memory: Memory) -> tuple[Advanced, Memory]:
         """(n, D, C) new rows, n > 0, NaN without a reading, and what the rows before them left behind → what they come

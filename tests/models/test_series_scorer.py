@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from models.artifacts import MANIFEST, ArtifactError, read_manifest
+from models.artifacts import MANIFEST, ArtifactError, read_manifest, read_weights, write_artifact
 from models.calibration import count_alarms
 from models.fleet import Series
 from models.loading import load_scorer
@@ -190,6 +191,14 @@ def test_a_manifest_of_other_channels_is_refused_with_the_array_that_does_not_fi
     other = manifest.model_copy(update={"channels": manifest.channels[:-1]}).sealed()
     (tmp_path / MANIFEST).write_text(other.model_dump_json())
     with pytest.raises(ArtifactError, match=r"scale\.center of shape \(5,\) where \(4,\) is wanted"):
+        load_series(tmp_path)
+
+
+def test_an_array_that_belongs_to_no_model_is_refused(trained: TrainedSeries, tmp_path: Path) -> None:
+    manifest = read_manifest(saved(trained, tmp_path))
+    more = read_weights(tmp_path, manifest) | {"stray.x": torch.zeros(1)}
+    write_artifact(tmp_path, more, manifest)
+    with pytest.raises(ArtifactError, match="arrays of stray, which belong to no model"):
         load_series(tmp_path)
 
 
