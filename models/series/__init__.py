@@ -6,13 +6,14 @@ what the training rows themselves say may differ (scale, subspaces, usual residu
 that of row t has seen rows up to t.
 
 `subspaces` says how far a window lies outside of what is usual, `practice` puts faults into held-back rows, `evidence`
-learns from them to point at channels, `level` makes scores of both; `fitting` fits them, `model` composes them, for a
+learns from them to point at channels, `level` says how much residual a row has, `incident` makes anomaly and alarms
+of both; `fitting` fits them, `model` composes them, for a
 whole series at once or piece by piece with what `memory` keeps of a device. `scorer` puts that behind the Protocol of
 `models.scoring` (counters by their `slopes`), `learning` calibrates it for the service, `artifacts` saves and loads it.
 """
 
 from models.series.fitting import SHORTEST, Fitted, SeriesConfig, TooShortError, fit_model
-from models.series.level import AlarmLevels, hysteresis
+from models.series.incident import AlarmLevels
 from models.series.model import MIN_ROWS, Ablation, RowScores, SeriesModel, running_share
 
 __all__ = [
@@ -26,6 +27,5 @@ __all__ = [
     "SeriesModel",
     "TooShortError",
     "fit_model",
-    "hysteresis",
     "running_share",
 ]

@@ -4,6 +4,7 @@ The manifest's `training` says `"kind": "series"`; by that the loader knows whic
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,15 @@ from models.artifacts import (
 from models.calibration import AlarmRule
 from models.scoring import ModelIdentity
 from models.series.evidence import FaultQuery, Usual
+from models.series.incident import AlarmLevels, Limits
 from models.series.learning import TrainedSeries
-from models.series.level import AlarmLevels, Level
+from models.series.level import Level
 from models.series.model import SeriesModel
 from models.series.scorer import SeriesScorer
 from models.series.subspaces import KEPT, WINDOW, NestedSubspaces, Scale
 
 KIND = "series"
-PARTS = frozenset({"scale", "usual", "query", "level", "subspaces"})
+PARTS = frozenset({"scale", "usual", "query", "level", "limits", "evenly", "subspaces"})
 """Of a model; the name of every array begins with one."""
 
 Weights = Mapping[str, torch.Tensor]
@@ -48,11 +50,10 @@ def save_series(
         ArtifactError: the weights are larger than MAX_BYTES, or the folder cannot be written.
     """
     scorer = trained.scorer
-    alarm = scorer.model.level.alarm
     manifest = Manifest(
         format=FORMAT, name=scorer.identity.name, version=scorer.identity.version, created=created,
         rows=scorer.window_rows, stride=stride, row_s=row_s, channels=entries(scorer.specs),
-        model={"quantile": alarm.quantile, "hold": alarm.hold},
+        model=asdict(scorer.model.alarm),
         threshold=ThresholdEntry.of(scorer.threshold, rule),
         training={"kind": KIND, **training}, metrics=trained.metrics, data_digest=trained.data_digest,
         weights_digest="",
@@ -84,8 +85,9 @@ def _weights(model: SeriesModel) -> dict[str, torch.Tensor]:
         **{f"scale.{name}": x for name, x in model.scale._asdict().items()},
         **{f"usual.{name}": x for name, x in model.usual._asdict().items()},
         **{f"query.{name}": x for name, x in model.query._asdict().items()},
-        "level.unit": level.unit, "level.usual": level.usual, "level.watched": level.watched,
-        "level.threshold": level.threshold,
+        **{f"level.{name}": x for name, x in level._asdict().items()},
+        **{f"limits.{name}": x for name, x in model.limits._asdict().items()},
+        **{f"evenly.{name}": x for name, x in model.evenly._asdict().items()},
         "subspaces.cuts": np.array(subspaces.cuts, np.int64),
     }  # fmt: skip
     weights = {name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}
@@ -120,5 +122,6 @@ def _model(weights: Weights, C: int, alarm: AlarmLevels) -> SeriesModel:
         raise ValueError(f"arrays of {', '.join(sorted(more))}, which belong to no model")
     return SeriesModel(
         Scale(**parts["scale"]), NestedSubspaces(**parts["subspaces"]), Usual(**parts["usual"]),
-        FaultQuery(**parts["query"]), Level(**parts["level"], alarm=alarm),
+        FaultQuery(**parts["query"]), Level(**parts["level"]), Limits(**parts["limits"]), Limits(**parts["evenly"]),
+        alarm,
     )  # fmt: skip

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from models.recipe import Progress
 from models.series.evidence import FaultQuery, Usual, features
-from models.series.level import AlarmLevels, Level
+from models.series.incident import NONE, AlarmLevels, HeldBack, Limits
+from models.series.level import Level
 from models.series.memory import HISTORY, Memory
 from models.series.model import SeriesModel
 from models.series.practice import Practice, practise
@@ -27,7 +28,7 @@ class SeriesConfig:
     folds: int = 3
     """Parts of the training rows; each is scored by subspaces that were fitted on the others."""
     most_rows: int = 12_000
-    """Rows that the calibration looks at."""
+    """Rows that say what is usual, from all parts, and newest rows of each part that the limits rest on."""
     practice_rows: int = 1_500
     """Longest stretch of a fold that faults are practised on ..."""
     practices: int = 4
@@ -43,7 +44,7 @@ class TooShortError(Exception):
         self.rows = rows
 
 
-class HeldBack(NamedTuple):
+class Fold(NamedTuple):
     """One part of the training rows and a model of the others."""
 
     rows: slice
@@ -54,7 +55,7 @@ class Fitted(NamedTuple):
     """A model, and how to tell what it would say of rows that it does not know."""
 
     model: SeriesModel
-    held_back: list[HeldBack]
+    held_back: list[Fold]
 
 
 def fit_model(
@@ -86,16 +87,39 @@ def fit_model(
     rows = scale.apply(values)
     whole = _whole(len(values), breaks)
     folds = [_fold(rows, k, whole, config, rng) for k in range(config.folds)]
-    progress(Progress("normal", config.folds, config.folds + 1, 0.0))
+    progress(Progress("normal", config.folds, config.folds + 2, 0.0))
     left = Residuals(*(np.concatenate(planes) for planes in zip(*(f.left for f in folds), strict=True)))
     usual = Usual.fit(left, rows.z)
     query = FaultQuery.fit([_example(*made, usual) for fold in folds for made in fold.practised], rng)
     counted = np.ones(len(channels)) if watched is None else np.array(watched, float)
-    level = Level.fit(left.energies[:, 0], usual, counted, config.alarm)
+    level = Level.fit(left.energies[:, 0], usual, counted)
+    parts = scale, usual, query, level
+    seen = [_held_back(_model(parts, f.subspaces, NONE, NONE, config), values[f.rows], config) for f in folds]
+    limits = Limits.fit(seen, config.alarm)
+    evenly = Limits.fit([one._replace(weight=np.ones_like(one.weight)) for one in seen], config.alarm)
+    progress(Progress("normal", config.folds + 1, config.folds + 2, 0.0))
     subspaces = NestedSubspaces.fit(rows.begun().z, np.flatnonzero(whole))
-    progress(Progress("normal", config.folds + 1, config.folds + 1, 0.0))
-    held_back = [HeldBack(f.rows, SeriesModel(scale, f.subspaces, usual, query, level)) for f in folds]
-    return Fitted(SeriesModel(scale, subspaces, usual, query, level), held_back)
+    progress(Progress("normal", config.folds + 2, config.folds + 2, 0.0))
+    held_back = [Fold(f.rows, _model(parts, f.subspaces, limits, evenly, config)) for f in folds]
+    return Fitted(_model(parts, subspaces, limits, evenly, config), held_back)
+
+
+def _model(
+    parts: tuple[Scale, Usual, FaultQuery, Level], subspaces: NestedSubspaces, limits: Limits, evenly: Limits,
+    config: SeriesConfig,
+) -> SeriesModel:  # fmt: skip
+    scale, usual, query, level = parts
+    return SeriesModel(scale, subspaces, usual, query, level, limits, evenly, config.alarm)
+
+
+def _held_back(model: SeriesModel, values: NDArray[np.float32], config: SeriesConfig) -> HeldBack:
+    """The newest of rows that the model does not know, as those of a new device.
+
+    Relief from drift is bounded and an incident may use it up, so the limits rest on residuals without it.
+    """
+    told, _ = model.advance(values[-config.most_rows :, None], model.unknown(1))
+    whole = ~told.early[:, 0]
+    return HeldBack(model.level.reached(told.energies[whole, 0]), told.pointed[whole, 0])
 
 
 def _whole(n: int, breaks: Sequence[int]) -> NDArray[np.bool_]:

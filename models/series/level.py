@@ -1,16 +1,14 @@
-"""From energies to one number a row, and to the rows that alarm.
+"""From energies to one number a row: how much of it is residual.
 
 Two things lower a residual, each within bounds: what this series was off by from its beginning, and slow drift.
 Letters: n rows, D devices, B nested subspaces, C channels.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import latched
 from models.series.evidence import Usual
 from models.series.history import slow_mean
 from models.series.memory import Drift
@@ -33,25 +31,6 @@ Rows = NDArray[np.floating]
 Scores = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmLevels:
-    """When rows alarm; one setting for every series."""
-
-    quantile: float = 0.99
-    """An episode opens above this quantile of the held-back training scores ..."""
-    hold: float = 0.65
-    """... and goes on while the score stays above this part of that threshold."""
-
-
-class Judged(NamedTuple):
-    """n rows."""
-
-    anomaly: Scores
-    """(n,) 1.0 is the calibrated threshold."""
-    alarming: NDArray[np.bool_]
-    """(n,) an episode is open."""
-
-
 class Level(NamedTuple):
     """What fault-free rows of the series come to."""
 
@@ -61,24 +40,16 @@ class Level(NamedTuple):
     """(B, C) mean calibrated residual."""
     watched: Rows
     """(C,) 1.0 where the channel can be at fault, 0.0 where it only helps to tell what is usual."""
-    threshold: float
-    alarm: AlarmLevels
 
     @classmethod
-    def fit(cls, energies: Rows, usual: Usual, watched: Rows, alarm: AlarmLevels) -> "Level":
+    def fit(cls, energies: Rows, usual: Usual, watched: Rows) -> "Level":
         """On cross-fitted (N, B, C) energies: those of held-back rows, not of rows that the subspaces know."""
         unit = usual.scale**CALIBRATED
         residual = np.sqrt(energies / unit)
-        threshold = max(float(np.quantile(_joined(residual, watched), alarm.quantile)), 1e-6)
-        return cls(unit, np.maximum(residual.mean(0), 0.05), watched, threshold, alarm)
-
-    def judged(self, energies: Rows) -> Judged:
-        """(n, B, C) energies of a series → scores and alarms."""
-        anomaly = self.reached(energies) / self.threshold
-        return Judged(anomaly, hysteresis(anomaly, 1.0, self.alarm.hold))
+        return cls(unit, np.maximum(residual.mean(0), 0.05), watched)
 
     def reached(self, energies: Rows) -> Scores:
-        """(…, B, C) energies → (…,) the score, without its threshold."""
+        """(…, B, C) energies → (…,) the residual score."""
         return _joined(np.sqrt(energies / self.unit), self.watched)
 
     def relieved(self, energies: NDArray[np.float32], drift: Drift) -> tuple[NDArray[np.float32], Drift]:
@@ -118,8 +89,3 @@ def _joined(residual: Rows, watched: Rows) -> Scores:
     bands = (residual[..., BANDS, :].astype(np.float64) * watched).sum(-1) / max(watched.sum(), 1.0)
     joined: Scores = (bands**NORM).mean(-1) ** (1 / NORM)
     return joined
-
-
-def hysteresis(anomaly: Scores, open_at: float, hold_at: float) -> NDArray[np.bool_]:
-    """(n,) True from a row at `open_at` or above until one below `hold_at`."""
-    return latched(anomaly >= open_at, anomaly >= hold_at)

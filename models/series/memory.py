@@ -52,11 +52,13 @@ class Memory(NamedTuple):
     """(D, C) strongest evidence of late."""
     off: Array
     """(D, C) rows for which the channel has been off."""
+    incident: Array
+    """(D,) what attention saw of late; see `models.series.incident`."""
 
     @classmethod
     def width(cls, C: int) -> int:
         """Numbers a device."""
-        return 1 + C * (3 * len(KEPT) + 3 * HISTORY + 4)
+        return 2 + C * (3 * len(KEPT) + 3 * HISTORY + 4)
 
     @classmethod
     def unknown(cls, devices: int, C: int) -> "Memory":
@@ -67,14 +69,14 @@ class Memory(NamedTuple):
     def unpacked(cls, packed: NDArray[np.float32], C: int) -> "Memory":
         """From (D, M), as `packed` made it; zeros are devices of which nothing is known."""
         D, B = len(packed), len(KEPT)
-        planes = packed[:, 1:].reshape(D, -1, C)
+        planes = packed[:, 2:].reshape(D, -1, C)
         own, slow, slower, z, level, seen, rest = np.split(
             planes, np.cumsum([B, B, B, HISTORY, HISTORY, HISTORY]), 1
         )
         around, wander, held, off = rest.transpose(1, 0, 2)
         z, level, seen = (x.transpose(1, 0, 2) for x in (z, level, seen))
         drift, trace = Drift(packed[:, 0], own, slow, slower), Trace(z, level, around, wander)
-        return cls(drift, trace, seen, held, off)
+        return cls(drift, trace, seen, held, off, packed[:, 1])
 
     def packed(self) -> NDArray[np.float32]:
         """(D, M) in one array."""
@@ -82,7 +84,8 @@ class Memory(NamedTuple):
         rings = [x.transpose(1, 0, 2) for x in (self.trace.z, self.trace.level, self.seen)]
         single = [x[:, None] for x in (self.trace.around, self.trace.wander, self.held, self.off)]
         planes = np.concatenate([*levels, *rings, *single], 1)
-        return np.concatenate([rows[:, None], planes.reshape(len(rows), -1)], 1).astype(np.float32)
+        whole = [rows[:, None], self.incident[:, None], planes.reshape(len(rows), -1)]
+        return np.concatenate(whole, 1).astype(np.float32)
 
 
 def begun(kept: Array, first: Array, new: NDArray[np.bool_]) -> Array:

@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from models.series.evidence import FaultQuery, Shares, Told, Usual, features, normalized, shares
 from models.series.history import peak_hold
-from models.series.level import Judged, Level
+from models.series.incident import AlarmLevels, Judged, Limits, pointed, raised_by, remembered
+from models.series.level import Level
 from models.series.memory import Memory, begun, newest
 from models.series.subspaces import WINDOW, NestedSubspaces, Rows, Scale, Scaled
 
 MIN_ROWS = WINDOW
 """A row gets a score from the first full window on; until then the series is being learnt."""
 COUNTS = 1.5
-"""Power of the anomaly in what a row adds to the share of its episode."""
+"""Power of the residual score in what a row adds to the share of its episode."""
 
 
 class Ablation(NamedTuple):
@@ -35,7 +36,7 @@ class RowScores(NamedTuple):
     anomaly: NDArray[np.float64]
     """(n,) 1.0 is the calibrated threshold."""
     alarming: NDArray[np.bool_]
-    """(n,) an episode is open: it opens at 1.0 and holds down to `AlarmLevels.hold`."""
+    """(n,) an episode is open: it opens at 1.0 and holds as `AlarmLevels.hold` says."""
     evidence: NDArray[np.float64]
     """(n, C) what a row adds to the share of its episode: attention and residual combined, by how anomalous it is."""
     attention: NDArray[np.float32]
@@ -57,7 +58,11 @@ class Advanced(NamedTuple):
     relieved: Rows
     """(n, D, B, C) ... and what is left of it without the series' own level and slow drift."""
     reached: NDArray[np.float64]
-    """(n, D) the score that `Level.threshold` is one of."""
+    """(n, D) residual score."""
+    pointed: NDArray[np.floating]
+    """(n, D) part of it that attention points at ..."""
+    raised: NDArray[np.floating]
+    """(n, D) ... and by how much the rows before raise the score of a row."""
     parts: Shares
     """(n, D, C) each."""
     told: Told
@@ -71,10 +76,13 @@ class SeriesModel:
     """What is usual in a series, its threshold, and the query for the channel at fault."""
 
     def __init__(
-        self, scale: Scale, subspaces: NestedSubspaces, usual: Usual, query: FaultQuery, level: Level
+        self, scale: Scale, subspaces: NestedSubspaces, usual: Usual, query: FaultQuery, level: Level,
+        limits: Limits, evenly: Limits, alarm: AlarmLevels,
     ) -> None:  # fmt: skip
+        """`evenly`: limits of the model without attention, to which all channels weigh the same."""
         self.scale, self.subspaces, self.usual = scale, subspaces, usual
         self.query, self.level = query, level
+        self.limits, self.evenly, self.alarm = limits, evenly, alarm
 
     def unknown(self, devices: int) -> Memory:
         """Of devices of which nothing is known."""
@@ -94,39 +102,50 @@ class SeriesModel:
         told, trace = features(relieved, rows.z, self.usual, memory.trace, new)
         parts = shares(self.query.logit(told.features), relieved, self.usual)
         early = memory.drift.rows + np.arange(len(values))[:, None] < MIN_ROWS - 1
+        reached, weight = self.level.reached(relieved), pointed(parts, self.level.watched)
+        beyond = np.where(early, 0.0, weight * reached / self.limits.pointed)
+        raised, incident = raised_by(beyond, memory.incident)
         advanced = Advanced(
-            left.energies, relieved, self.level.reached(relieved), parts, told, left.stray, early
-        )
-        return advanced, memory._replace(drift=drift, trace=trace, seen=newest(seen, rows.seen))
+            left.energies, relieved, reached, weight, raised, parts, told, left.stray, early
+        )  # fmt: skip
+        left_behind = memory._replace(
+            drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=incident
+        )  # fmt: skip
+        return advanced, left_behind
 
     def score(self, values: NDArray[np.float32]) -> RowScores:
         """(n, C) rows in time order, NaN without a reading → a score for every row, from it and rows before it."""
         return self.rows(self.advance(values[:, None], self.unknown(1))[0])
 
+    def anomaly(self, told: Advanced) -> NDArray[np.float64]:
+        """(n, D) 1.0 is the limit of the training rows."""
+        return np.where(told.early, 0.0, self.limits.anomaly(told.reached, told.raised))
+
     def rows(self, told: Advanced) -> RowScores:
-        """What n rows of one device come to, as scores."""
-        judged, unadapted = (
-            _begun(self.level.judged(energies[:, 0]), told.early[:, 0])
-            for energies in (told.relieved, told.energies)
-        )
+        """What n rows of one device come to, from its beginning on, as scores."""
+        early, weight = told.early[:, 0], told.pointed[:, 0]
+        reached = np.where(early, 0.0, told.reached[:, 0])
+        unadapted = np.where(early, 0.0, self.level.reached(told.energies[:, 0]))
         evidence, attention, residual = (x[:, 0] for x in told.parts)
+        judged = self._judged(reached, weight, self.limits)
+        begun = self._judged(unadapted, weight, self.limits)
+        evenly = self._judged(reached, np.ones_like(reached), self.evenly)
+        limit = self.limits.reached
         return RowScores(
-            *judged, evidence * counted(judged.anomaly)[:, None], attention, residual,
+            *judged, evidence * counted(reached / limit)[:, None], attention, residual,
             {
-                "without_attention": Ablation(*judged, residual * judged.anomaly[:, None]),
-                "without_adaptation": Ablation(*unadapted, evidence * counted(unadapted.anomaly)[:, None]),
+                "without_attention": Ablation(*evenly, residual * (reached / limit)[:, None]),
+                "without_adaptation": Ablation(*begun, evidence * counted(unadapted / limit)[:, None]),
             },
         )  # fmt: skip
 
-
-def _begun(judged: Judged, early: NDArray[np.bool_]) -> Judged:
-    """Too few rows have come to score the first ones."""
-    return Judged(np.where(early, 0.0, judged.anomaly), judged.alarming & ~early)
+    def _judged(self, reached: NDArray[np.float64], weight: NDArray[np.floating], limits: Limits) -> Judged:
+        return limits.judged(reached, remembered(weight * reached / limits.pointed), self.alarm)
 
 
-def counted(anomaly: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much rows count in the share of their episode."""
-    counted: NDArray[np.float64] = anomaly**COUNTS + 1e-9
+def counted(reached: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much rows count in the share of their episode, by their residual score in units of its limit."""
+    counted: NDArray[np.float64] = reached**COUNTS + 1e-9
     return counted
 
 

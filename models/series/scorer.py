@@ -91,13 +91,13 @@ class SeriesScorer:
         """(R, C) rows of one device from its beginning, NaN without a reading → what they come to, each row a window of
         its own, and the (R,) anomaly as the service would see it: with the threshold of this scorer."""
         told, _ = self.model.advance(self._from_the_beginning(values), self.model.unknown(1))
-        anomaly = self.threshold.anomaly(_statistic(told)[:, :1])
+        anomaly = self.threshold.anomaly(self._statistic(told)[:, :1])
         return self.model.rows(told), np.where(told.early[:, 0], np.float32(0), anomaly)
 
     def statistics(self, values: Floats, stride: int) -> Floats:
         """(R, C) rows likewise → (N, 1) what the threshold is fitted on, a window a stride."""
         told, _ = self.model.advance(self._from_the_beginning(values), self.model.unknown(1))
-        return _statistic(told)[~told.early[:, 0]][::stride]
+        return self._statistic(told)[~told.early[:, 0]][::stride]
 
     def _from_the_beginning(self, values: Floats) -> Floats:
         """(R, 1, C) slopes in place of counters."""
@@ -147,10 +147,14 @@ class SeriesScorer:
 
     def _held(self, told: Advanced, held: NDArray[np.floating]) -> NDArray[np.floating]:
         """(B, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
-        anomaly = np.where(told.early, 0.0, told.reached / self.model.level.threshold)
-        evidence = told.parts.evidence * counted(anomaly)[..., None] * self._targets
+        reached = np.where(told.early, 0.0, told.reached / self.model.limits.reached)
+        evidence = told.parts.evidence * counted(reached)[..., None] * self._targets
         strongest: NDArray[np.floating] = peak_hold(evidence, WINDOW, held)[-1]
         return strongest
+
+    def _statistic(self, told: Advanced) -> Floats:
+        """(n, D) log of the model's anomaly: the tail that a threshold is fitted to is that of a logarithm."""
+        return np.log(self.model.anomaly(told) + 1e-6).astype(np.float32)
 
     def _score(self, values: Floats, mask: Mask, told: Advanced, left: Memory) -> Score:
         """Of the newest row."""
@@ -170,7 +174,7 @@ class SeriesScorer:
             normalized(plane * self._targets)
             for plane in (left.held, told.parts.attention[-1], told.parts.residual[-1])
         )
-        anomaly = self.threshold.anomaly(_statistic(told)[-1][:, None])
+        anomaly = self.threshold.anomaly(self._statistic(told)[-1][:, None])
         return Score(
             anomaly=np.where(told.early[-1], np.float32(0), anomaly),
             share=share, attention=attention, residual=residual,
@@ -222,11 +226,6 @@ def _rows(values: Floats, mask: Mask) -> Floats:
     """(B, n, C) → (n, B, C), NaN without a reading."""
     rows: Floats = np.where(mask, values, np.float32(np.nan)).transpose(1, 0, 2)
     return rows
-
-
-def _statistic(told: Advanced) -> Floats:
-    """(n, D) log of the score: the tail that a threshold is fitted to is that of a logarithm."""
-    return np.log(told.reached + 1e-6).astype(np.float32)
 
 
 def _where(known: Mask, x: NDArray[np.floating]) -> Floats:

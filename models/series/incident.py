@@ -1,0 +1,124 @@
+"""From residuals and attention to the anomaly of a row, and to the rows that alarm: an incident lasts.
+
+Now and then a row of an incident looks usual, and by its residual alone it ranks below the noise of a quiet day. So a
+row is raised by what attention held to be a fault in the rows before it: their residuals, weighted by the evidence of
+each channel and added up. Attention decides what is remembered: a jolt that it takes for no fault raises nothing.
+Letters: n rows, D devices, C channels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.calibration import latched
+from models.series.evidence import Shares
+from models.series.history import peak_hold
+from models.series.level import MEMORY
+
+RAISED = 0.3
+"""By how much of the residual's limit a row is raised at most ..."""
+LASTS = MEMORY
+"""... fading by 1/e in so many rows."""
+STEEP = 4
+"""Power of the squash x^p / (1 + x^p): what lies within the limit of fault-free rows is hardly remembered, and how far
+something lies beyond it does not count: one wild row is no longer an incident than another."""
+_MOST = 1e3
+
+Array = NDArray[np.floating]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLevels:
+    """When rows alarm; one setting for every series."""
+
+    quantile: float = 0.99
+    """An episode opens above this quantile of what held-back training rows come to with what is remembered ..."""
+    sudden: float = 0.995
+    """... or above this one of their residual alone ..."""
+    hold: float = 0.65
+    """... and goes on while the residual stays above this part of its `quantile`."""
+
+
+class Judged(NamedTuple):
+    """n rows."""
+
+    anomaly: Scores
+    """(n,) 1.0 is where an episode opens."""
+    alarming: NDArray[np.bool_]
+    """(n,) an episode is open."""
+
+
+class HeldBack(NamedTuple):
+    """Fault-free rows of one stretch, seen by a model that does not know them."""
+
+    reached: Scores
+    """(n,) residual score."""
+    weight: Array
+    """(n,) part of it that attention points at."""
+
+
+class Limits(NamedTuple):
+    """How far fault-free rows reach."""
+
+    reached: float
+    """The residual score."""
+    sudden: float
+    """The residual score, seldom."""
+    pointed: float
+    """The part of it that attention points at."""
+    lasting: float
+    """The residual score in units of its limit, raised by what is remembered."""
+
+    @classmethod
+    def fit(cls, stretches: Sequence[HeldBack], alarm: AlarmLevels) -> "Limits":
+        """On rows of the training data, each seen by a model of the others."""
+        reached = np.concatenate([s.reached for s in stretches])
+        limit = _quantile(reached, alarm.quantile)
+        pointed = _quantile(np.concatenate([s.weight * s.reached for s in stretches]), alarm.quantile)
+        raised = [remembered(s.weight * s.reached / pointed) for s in stretches]
+        lasting = np.concatenate([s.reached / limit + r for s, r in zip(stretches, raised, strict=True)])
+        return cls(limit, _quantile(reached, alarm.sudden), pointed, _quantile(lasting, alarm.quantile))
+
+    def anomaly(self, reached: Scores, raised: Array) -> Scores:
+        """(…,) residual scores and by how much what is remembered raises them → (…,) 1.0 where an episode opens."""
+        lasting = (reached / self.reached + raised) / self.lasting
+        anomaly: Scores = np.maximum(lasting, reached / self.sudden)
+        return anomaly
+
+    def judged(self, reached: Scores, raised: Array, alarm: AlarmLevels) -> Judged:
+        """(n,) rows of one series → scores and alarms."""
+        anomaly = self.anomaly(reached, raised)
+        return Judged(anomaly, latched(anomaly >= 1.0, reached >= alarm.hold * self.reached))
+
+
+NONE = Limits(1.0, 1.0, np.inf, 1.0)
+"""Of a model whose limits are still to be fitted: it remembers nothing."""
+
+
+def pointed(parts: Shares, watched: Array) -> Array:
+    """(n, D, C) parts of the share → (n, D) part of the residual that attention points at: its evidence as weights of
+    the channels' residuals, added up."""
+    weight: Array = (parts.evidence * parts.residual * watched).sum(-1)
+    return weight
+
+
+def raised_by(pointed: Array, before: Array) -> tuple[Array, Array]:
+    """(n, D) what attention points at, in units of its limit, and the (D,) memory of the rows before → (n, D) by how
+    much each row is raised by the rows before it, and the memory after them."""
+    powers = np.minimum(pointed, _MOST) ** STEEP
+    held = peak_hold(powers / (1 + powers), LASTS, before)
+    return RAISED * np.concatenate([before[None], held[:-1]]), held[-1]
+
+
+def remembered(pointed: Array) -> Array:
+    """(n,) rows of one series from its beginning → (n,) by how much each is raised."""
+    raised, _ = raised_by(pointed[:, None], np.zeros(1))
+    return raised[:, 0]
+
+
+def _quantile(x: Array, part: float) -> float:
+    return max(float(np.quantile(x, part)), 1e-6)
