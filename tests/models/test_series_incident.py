@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.series.incident import LASTS, RAISED, AlarmLevels, HeldBack, Limits, raised_by, remembered
+from models.series.incident import LASTS, RAISED, AlarmLevels, Array, HeldBack, Limits, raised_by, remembered
 
 LIMITS = Limits(reached=1.0, sudden=1.2, pointed=0.5, lasting=1.1)
 
@@ -46,7 +46,8 @@ def test_how_far_a_row_lies_beyond_the_limit_does_not_count() -> None:
 def test_rows_that_come_piece_by_piece_are_raised_as_a_whole_series_is() -> None:
     pointed = np.random.default_rng(0).exponential(0.7, (90, 3))
     whole, left = raised_by(pointed, np.zeros(3))
-    memory, parts = np.zeros(3), []
+    memory: Array = np.zeros(3)
+    parts = []
     for some in np.split(pointed, [1, 2, 40]):
         raised, memory = raised_by(some, memory)
         parts.append(raised)
