@@ -18,10 +18,11 @@ from models.series.evidence import Shares
 from models.series.history import peak_hold
 from models.series.level import MEMORY
 
-RAISED = 0.3
-"""By how much of the residual's limit a row is raised at most ..."""
+RAISED, BUSY, RAISED_MOST = 0.7, 0.9, 0.35
+"""A row is raised by up to this part of what a busy fault-free row reaches (this quantile of them), and by no more than
+the last part of the limit. Where the limit lies far above usual days, a fixed step would lift quiet rows over events."""
 LASTS = MEMORY
-"""... fading by 1/e in so many rows."""
+"""Rows in which it fades by 1/e."""
 STEEP = 4
 """Power of the squash x^p / (1 + x^p): what lies within the limit of fault-free rows is hardly remembered, and how far
 something lies beyond it does not count: one wild row is no longer an incident than another."""
@@ -70,6 +71,8 @@ class Limits(NamedTuple):
     """The residual score, seldom."""
     pointed: float
     """The part of it that attention points at."""
+    raised: float
+    """By how much an incident of late raises a row, in units of the residual's limit."""
     lasting: float
     """The residual score in units of its limit, raised by what is remembered."""
 
@@ -79,23 +82,25 @@ class Limits(NamedTuple):
         reached = np.concatenate([s.reached for s in stretches])
         limit = _quantile(reached, alarm.quantile)
         pointed = _quantile(np.concatenate([s.weight * s.reached for s in stretches]), alarm.quantile)
-        raised = [remembered(s.weight * s.reached / pointed) for s in stretches]
-        lasting = np.concatenate([s.reached / limit + r for s, r in zip(stretches, raised, strict=True)])
-        return cls(limit, _quantile(reached, alarm.sudden), pointed, _quantile(lasting, alarm.quantile))
+        raised = min(RAISED * _quantile(reached, BUSY) / limit, RAISED_MOST)
+        lasting = [s.reached / limit + raised * remembered(s.weight * s.reached / pointed) for s in stretches]
+        sudden = _quantile(reached, alarm.sudden)
+        return cls(limit, sudden, pointed, raised, _quantile(np.concatenate(lasting), alarm.quantile))
 
-    def anomaly(self, reached: Scores, raised: Array) -> Scores:
-        """(…,) residual scores and by how much what is remembered raises them → (…,) 1.0 where an episode opens."""
-        lasting = (reached / self.reached + raised) / self.lasting
+    def anomaly(self, reached: Scores, incident: Array) -> Scores:
+        """(…,) residual scores, and 0 to 1 how much of an incident the rows before remember → (…,) 1.0 where an episode
+        opens."""
+        lasting = (reached / self.reached + self.raised * incident) / self.lasting
         anomaly: Scores = np.maximum(lasting, reached / self.sudden)
         return anomaly
 
-    def judged(self, reached: Scores, raised: Array, alarm: AlarmLevels) -> Judged:
+    def judged(self, reached: Scores, incident: Array, alarm: AlarmLevels) -> Judged:
         """(n,) rows of one series → scores and alarms."""
-        anomaly = self.anomaly(reached, raised)
+        anomaly = self.anomaly(reached, incident)
         return Judged(anomaly, latched(anomaly >= 1.0, reached >= alarm.hold * self.reached))
 
 
-NONE = Limits(1.0, 1.0, np.inf, 1.0)
+NONE = Limits(1.0, 1.0, np.inf, 0.0, 1.0)
 """Of a model whose limits are still to be fitted: it remembers nothing."""
 
 
@@ -106,18 +111,18 @@ def pointed(parts: Shares, watched: Array) -> Array:
     return weight
 
 
-def raised_by(pointed: Array, before: Array) -> tuple[Array, Array]:
-    """(n, D) what attention points at, in units of its limit, and the (D,) memory of the rows before → (n, D) by how
-    much each row is raised by the rows before it, and the memory after them."""
+def incidents(pointed: Array, before: Array) -> tuple[Array, Array]:
+    """(n, D) what attention points at, in units of its limit, and the (D,) memory of the rows before → (n, D) 0 to 1
+    how much of an incident each row remembers of the rows before it, and the memory after them."""
     powers = np.minimum(pointed, _MOST) ** STEEP
     held = peak_hold(powers / (1 + powers), LASTS, before)
-    return RAISED * np.concatenate([before[None], held[:-1]]), held[-1]
+    return np.concatenate([before[None], held[:-1]]), held[-1]
 
 
 def remembered(pointed: Array) -> Array:
-    """(n,) rows of one series from its beginning → (n,) by how much each is raised."""
-    raised, _ = raised_by(pointed[:, None], np.zeros(1))
-    return raised[:, 0]
+    """(n,) rows of one series from its beginning → (n,) what each remembers."""
+    incident, _ = incidents(pointed[:, None], np.zeros(1))
+    return incident[:, 0]
 
 
 def _quantile(x: Array, part: float) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.series.evidence import FaultQuery, Shares, Told, Usual, features, normalized, shares
 from models.series.history import peak_hold
-from models.series.incident import AlarmLevels, Judged, Limits, pointed, raised_by, remembered
+from models.series.incident import AlarmLevels, Judged, Limits, incidents, pointed, remembered
 from models.series.level import Level
 from models.series.memory import Memory, begun, newest
 from models.series.subspaces import WINDOW, NestedSubspaces, Rows, Scale, Scaled
@@ -61,8 +61,8 @@ class Advanced(NamedTuple):
     """(n, D) residual score."""
     pointed: NDArray[np.floating]
     """(n, D) part of it that attention points at ..."""
-    raised: NDArray[np.floating]
-    """(n, D) ... and by how much the rows before raise the score of a row."""
+    incident: NDArray[np.floating]
+    """(n, D) ... and how much of an incident a row remembers, 0 to 1."""
     parts: Shares
     """(n, D, C) each."""
     told: Told
@@ -104,12 +104,12 @@ class SeriesModel:
         early = memory.drift.rows + np.arange(len(values))[:, None] < MIN_ROWS - 1
         reached, weight = self.level.reached(relieved), pointed(parts, self.level.watched)
         beyond = np.where(early, 0.0, weight * reached / self.limits.pointed)
-        raised, incident = raised_by(beyond, memory.incident)
+        incident, left_of_it = incidents(beyond, memory.incident)
         advanced = Advanced(
-            left.energies, relieved, reached, weight, raised, parts, told, left.stray, early
+            left.energies, relieved, reached, weight, incident, parts, told, left.stray, early
         )  # fmt: skip
         left_behind = memory._replace(
-            drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=incident
+            drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=left_of_it
         )  # fmt: skip
         return advanced, left_behind
 
@@ -119,7 +119,7 @@ class SeriesModel:
 
     def anomaly(self, told: Advanced) -> NDArray[np.float64]:
         """(n, D) 1.0 is the limit of the training rows."""
-        return np.where(told.early, 0.0, self.limits.anomaly(told.reached, told.raised))
+        return np.where(told.early, 0.0, self.limits.anomaly(told.reached, told.incident))
 
     def rows(self, told: Advanced) -> RowScores:
         """What n rows of one device come to, from its beginning on, as scores."""

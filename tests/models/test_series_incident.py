@@ -3,9 +3,18 @@
 import numpy as np
 import pytest
 
-from models.series.incident import LASTS, RAISED, AlarmLevels, Array, HeldBack, Limits, raised_by, remembered
+from models.series.incident import (
+    LASTS,
+    RAISED_MOST,
+    AlarmLevels,
+    Array,
+    HeldBack,
+    Limits,
+    incidents,
+    remembered,
+)
 
-LIMITS = Limits(reached=1.0, sudden=1.2, pointed=0.5, lasting=1.1)
+LIMITS = Limits(reached=1.0, sudden=1.2, pointed=0.5, raised=0.3, lasting=1.1)
 
 
 def test_an_episode_opens_high_and_holds_low() -> None:
@@ -18,38 +27,36 @@ def test_an_episode_opens_high_and_holds_low() -> None:
 def test_what_is_remembered_opens_an_episode_that_the_residual_alone_would_not() -> None:
     reached = np.full(3, 0.85)
     assert not LIMITS.judged(reached, np.zeros(3), AlarmLevels()).alarming.any()
-    assert LIMITS.judged(reached, np.full(3, RAISED), AlarmLevels()).alarming.all()
+    assert LIMITS.judged(reached, np.ones(3), AlarmLevels()).alarming.all()
 
 
 def test_what_is_remembered_alone_holds_no_episode_open() -> None:
     reached = np.array([2.0, 0.5, 0.5])
-    assert LIMITS.judged(reached, np.full(3, RAISED), AlarmLevels()).alarming.tolist() == [True, False, False]
+    assert LIMITS.judged(reached, np.ones(3), AlarmLevels()).alarming.tolist() == [True, False, False]
 
 
-def test_a_row_is_raised_by_rows_before_it_and_that_fades() -> None:
+def test_a_row_is_incidents_rows_before_it_and_that_fades() -> None:
     pointed = np.zeros(1000)
     pointed[100] = 50.0
     raised = remembered(pointed)
     assert (raised[:101] == 0).all()
-    assert raised[101] == pytest.approx(RAISED, rel=1e-3)
-    assert raised[101 + int(LASTS)] == pytest.approx(RAISED / np.e, rel=0.01)
+    assert raised[101] == pytest.approx(1.0, rel=1e-3)
+    assert raised[101 + int(LASTS)] == pytest.approx(1 / np.e, rel=0.01)
 
 
 def test_how_far_a_row_lies_beyond_the_limit_does_not_count() -> None:
     much, more = (remembered(np.array([x, 0.0]))[1] for x in (10.0, 1e9))
     assert much == pytest.approx(more, rel=1e-3)
-    assert remembered(np.array([0.5, 0.0]))[1] < 0.1 * RAISED, (
-        "what fault-free rows reach is hardly remembered"
-    )
+    assert remembered(np.array([0.5, 0.0]))[1] < 0.1, "what fault-free rows reach is hardly remembered"
 
 
 def test_rows_that_come_piece_by_piece_are_raised_as_a_whole_series_is() -> None:
     pointed = np.random.default_rng(0).exponential(0.7, (90, 3))
-    whole, left = raised_by(pointed, np.zeros(3))
+    whole, left = incidents(pointed, np.zeros(3))
     memory: Array = np.zeros(3)
     parts = []
     for some in np.split(pointed, [1, 2, 40]):
-        raised, memory = raised_by(some, memory)
+        raised, memory = incidents(some, memory)
         parts.append(raised)
     np.testing.assert_allclose(np.concatenate(parts), whole)
     np.testing.assert_allclose(memory, left)
@@ -64,13 +71,20 @@ def test_limits_lie_where_seldom_a_fault_free_row_reaches() -> None:
     assert (reached >= limits.sudden).mean() == pytest.approx(0.01, abs=0.002)
     opened = [limits.anomaly(s.reached, remembered(s.weight * s.reached / limits.pointed)) for s in stretches]
     assert 0.01 <= (np.concatenate(opened) >= 1).mean() <= 0.03
-    assert 1.0 <= limits.lasting <= 1.0 + RAISED
+    assert 1.0 <= limits.lasting <= 1.0 + limits.raised
 
 
 def test_what_attention_takes_for_no_fault_is_not_remembered() -> None:
     jolt = HeldBack(np.r_[np.full(200, 1.0), np.full(20, 9.0), np.full(200, 1.0)], np.full(420, 0.1))
     seen, ignored = jolt, jolt._replace(weight=np.where(jolt.reached > 5, 0.0, 0.1))
-    limits = Limits(1.0, 1.2, 0.5, 1.1)
-    raised = [remembered(s.weight * s.reached / limits.pointed)[230] for s in (seen, ignored)]
-    assert raised[0] > 0.8 * RAISED
+    raised = [remembered(s.weight * s.reached / LIMITS.pointed)[230] for s in (seen, ignored)]
+    assert raised[0] > 0.8
     assert raised[1] < 0.01
+
+
+def test_an_incident_raises_rows_by_what_a_busy_day_reaches_and_within_a_part_of_the_limit() -> None:
+    rng = np.random.default_rng(2)
+    even = [HeldBack(rng.uniform(0.8, 1.0, 3000), np.zeros(3000))]
+    wild = [HeldBack(np.where(rng.random(3000) < 0.03, 10.0, rng.uniform(0.8, 1.0, 3000)), np.zeros(3000))]
+    assert Limits.fit(even, AlarmLevels()).raised == RAISED_MOST
+    assert Limits.fit(wild, AlarmLevels()).raised == pytest.approx(0.7 * 0.98 / 10, rel=0.02)

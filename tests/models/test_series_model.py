@@ -13,7 +13,6 @@ from models.series import (
     fit_model,
     running_share,
 )
-from models.series.incident import RAISED
 from models.series.level import OWN, RELIEF
 
 QUICK = SeriesConfig(practice_rows=150)
@@ -151,7 +150,7 @@ def test_a_row_of_an_incident_that_looks_usual_is_raised_within_bounds_and_no_ro
     assert (raised[:200] == 0).all()
     after = raised[270:300]  # the window and the changes of the incident have passed
     assert after.min() > 0
-    assert after.max() <= RAISED / fitted.limits.lasting + 0.05
+    assert after.max() <= fitted.limits.raised / fitted.limits.lasting + 0.05
     assert raised[390:].mean() < after.mean(), "it fades"
 
 
