@@ -20,7 +20,7 @@ from models.series.level import MEMORY
 
 RAISED, BUSY, RAISED_MOST = 0.7, 0.9, 0.35
 """A row is raised by up to this part of what a busy fault-free row reaches (this quantile of them), and by no more than
-the last part of the limit. Where the limit lies far above usual days, a fixed step would lift quiet rows over events."""
+the last part of the limit. Where the limit lies far above usual days, a fixed step would lift quiet rows too high."""
 LASTS = MEMORY
 """Rows in which it fades by 1/e."""
 STEEP = 4
