@@ -12,6 +12,9 @@ from rich.table import Table
 from models.evaluation import CAUSES, DETECTION, paired_bootstrap
 
 OURS = "attendant"
+AT_BUDGET = "_at_budget"
+"""Ends the name of a method that is another's scores with the threshold and the alarm rule of the service, for a budget
+of false alarms. It is compared with nobody: a threshold for another purpose is no better and no worse."""
 FIGURES = (*DETECTION, *CAUSES)
 COMPARED = ("vus_pr", "f1_own", "segment_hit_100", "top1")
 """Figures that are compared with every peer's, series by series."""
@@ -85,7 +88,8 @@ def comparisons(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, 
 
 
 def _against(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
-    methods = [m for m in dict.fromkeys(row["method"] for row in rows) if m != OURS]
+    told = dict.fromkeys(row["method"] for row in rows)
+    methods = [method for method in told if method != OURS and not method.endswith(AT_BUDGET)]
     found: dict[str, dict[str, dict[str, float]]] = {}
     for method in methods:
         for figure in COMPARED:

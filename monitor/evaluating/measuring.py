@@ -15,7 +15,7 @@ from models.peers import PEERS, PeerMissingError, PeerScores, standardized
 from models.recipe import BUDGET, TrainingConfig
 from monitor.evaluating.cases import Case, EvaluateError, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
-from monitor.scoreboard import OURS
+from monitor.scoreboard import AT_BUDGET, OURS
 
 if TYPE_CHECKING:
     from models.series import RowScores, SeriesConfig
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Tell = Callable[[str, float], None]
 """Told what is going on and which part of the series is done, 0 to 1."""
-AT_BUDGET = "at_budget"
-"""The same scores with the threshold and the alarm rule of the service, for a budget of false alarms."""
 WINDOW_ROWS = 64
 LEVELS = f"{OURS}_levels"
 """The detector on rows where the rhythm model speaks as ours."""
@@ -125,7 +123,7 @@ def _levels(case: Case, seed: int, ask: Ask, tell: Tell, method: str) -> list[Ro
         seconds = fitting + time.monotonic() - begun
         rows += [_row(case, exam, seed, one) for one in _shown(told, method, seconds, bool(exam.causes))]
         alarming = open_rows(anomaly, TrainingConfig().rule)
-        rows.append(_row(case, exam, seed, _Scored(f"{method}_{AT_BUDGET}", anomaly, alarming)))
+        rows.append(_row(case, exam, seed, _Scored(f"{method}{AT_BUDGET}", anomaly, alarming)))
     return rows
 
 

@@ -149,6 +149,13 @@ def test_beside_the_own_threshold_stands_what_the_service_would_have_told_at_its
     assert service["false_alarms_per_day"] == 0
 
 
+def test_what_the_service_would_have_told_is_compared_with_nobody(tmp_path: Path, plain: None) -> None:
+    write(tmp_path / "pumps", "one")
+    outcome = evaluate_command([tmp_path / "pumps"], console=screen())
+    left_out = outcome["sets"]["pumps"].keys() - outcome["comparisons"]["pumps"].keys()
+    assert left_out == {"attendant", "attendant_at_budget"}
+
+
 def test_a_larger_budget_of_false_alarms_lowers_the_threshold_of_the_service(tmp_path: Path) -> None:
     write(tmp_path / "pumps", "one", train=1200)
     found = [
