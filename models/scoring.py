@@ -151,6 +151,12 @@ class RememberingScorer(Scorer, Protocol):
         """Numbers that it remembers of a device: M."""
         ...
 
+    @property
+    def lasting(self) -> NDArray[np.bool_]:
+        """(M,) which of them say what is usual of the device. The others say how it has been going of late: a break in
+        that, as when it was serviced, makes them zeros."""
+        ...
+
     def score_remembering(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_],
         memory: NDArray[np.float32], new_rows: NDArray[np.int64],
@@ -159,7 +165,8 @@ class RememberingScorer(Scorer, Protocol):
 
         Args:
             values, mask: (B, T, C); rows that were new in an earlier window are not looked at again.
-            memory: (B, M) what the device's window before left; zeros of a device without one.
+            memory: (B, M) what the device's window before left; zeros of a device without one, and in what does not
+                last after a break.
             new_rows: (B,) how many of the newest rows are new, 0 to T.
 
         Returns:

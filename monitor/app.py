@@ -126,7 +126,7 @@ def lane_recipe(
 ) -> LaneRecipe:
     """What every lane is made from: what each type's scorer can be told of a device says what is kept of it."""
     memories = {
-        kind: scorer.memory_width for kind, scorer in scorers.items() if isinstance(scorer, RememberingScorer)
+        kind: scorer.lasting for kind, scorer in scorers.items() if isinstance(scorer, RememberingScorer)
     }
     return LaneRecipe(
         profiles=profiles,

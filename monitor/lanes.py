@@ -74,8 +74,9 @@ class LaneRecipe:
     silence: SilenceSettings
     adaptation: Mapping[str, AdaptationSettings] = field(default_factory=dict)
     """Device type → how its devices' own biases are learned; none of a type that is not named."""
-    memories: Mapping[str, int] = field(default_factory=dict)
-    """Device type → numbers that its scorer remembers of a device; nothing for a type that is not named."""
+    memories: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    """Device type → (M,) which of the numbers that its scorer remembers of a device last, see `RememberingScorer`;
+    nothing is remembered for a type that is not named."""
     links: LinkSettings = field(default_factory=LinkSettings)
     directory: Mapping[str, DeviceInfo] = field(default_factory=dict)
     """What the operator told of devices besides their ids."""
@@ -177,13 +178,13 @@ class Lane:
 
     def _memory(self, kind: str) -> Memories | None:
         """None where the scorer of that type remembers nothing."""
-        width = self._recipe.memories.get(kind)
-        if width is None:
+        lasting = self._recipe.memories.get(kind)
+        if lasting is None:
             return None
         memories = self._memories.get(kind)
         if memories is None:
             recipe = self._recipe
-            memories = Memories(recipe.profiles[kind], recipe.models[kind].digest, width)
+            memories = Memories(recipe.profiles[kind], recipe.models[kind].digest, lasting)
             self._memories[kind] = memories
         return memories
 

@@ -44,6 +44,8 @@ class Trace(NamedTuple):
 class Memory(NamedTuple):
     """All of it."""
 
+    came: Array
+    """(D,) rows of the course that the trace is of: since the device was new, or since it was serviced."""
     drift: Drift
     trace: Trace
     seen: Array
@@ -58,7 +60,16 @@ class Memory(NamedTuple):
     @classmethod
     def width(cls, C: int) -> int:
         """Numbers a device."""
-        return 2 + C * (3 * len(KEPT) + 3 * HISTORY + 4)
+        return 3 + C * (3 * len(KEPT) + 3 * HISTORY + 4)
+
+    @classmethod
+    def lasting(cls, C: int) -> NDArray[np.bool_]:
+        """(M,) which of the numbers say what is usual of a device: its level and its drift. The others say how it has
+        been going of late, and are zeros where a new course begins."""
+        nothing = cls.unknown(1, C)
+        usual = nothing._replace(drift=Drift(*map(np.ones_like, nothing.drift)))
+        lasting: NDArray[np.bool_] = usual.packed()[0] > 0
+        return lasting
 
     @classmethod
     def unknown(cls, devices: int, C: int) -> "Memory":
@@ -69,14 +80,14 @@ class Memory(NamedTuple):
     def unpacked(cls, packed: NDArray[np.float32], C: int) -> "Memory":
         """From (D, M), as `packed` made it; zeros are devices of which nothing is known."""
         D, B = len(packed), len(KEPT)
-        planes = packed[:, 2:].reshape(D, -1, C)
+        planes = packed[:, 3:].reshape(D, -1, C)
         own, slow, slower, z, level, seen, rest = np.split(
             planes, np.cumsum([B, B, B, HISTORY, HISTORY, HISTORY]), 1
         )
         around, wander, held, off = rest.transpose(1, 0, 2)
         z, level, seen = (x.transpose(1, 0, 2) for x in (z, level, seen))
-        drift, trace = Drift(packed[:, 0], own, slow, slower), Trace(z, level, around, wander)
-        return cls(drift, trace, seen, held, off, packed[:, 1])
+        drift, trace = Drift(packed[:, 1], own, slow, slower), Trace(z, level, around, wander)
+        return cls(packed[:, 0], drift, trace, seen, held, off, packed[:, 2])
 
     def packed(self) -> NDArray[np.float32]:
         """(D, M) in one array."""
@@ -84,8 +95,8 @@ class Memory(NamedTuple):
         rings = [x.transpose(1, 0, 2) for x in (self.trace.z, self.trace.level, self.seen)]
         single = [x[:, None] for x in (self.trace.around, self.trace.wander, self.held, self.off)]
         planes = np.concatenate([*levels, *rings, *single], 1)
-        whole = [rows[:, None], self.incident[:, None], planes.reshape(len(rows), -1)]
-        return np.concatenate(whole, 1).astype(np.float32)
+        counts = np.stack([self.came, rows, self.incident], 1)
+        return np.concatenate([counts, planes.reshape(len(rows), -1)], 1).astype(np.float32)
 
 
 def begun(kept: Array, first: Array, new: NDArray[np.bool_]) -> Array:

@@ -91,7 +91,7 @@ class SeriesModel:
     def advance(self, values: NDArray[np.float32], memory: Memory) -> tuple[Advanced, Memory]:
         """(n, D, C) new rows, n > 0, NaN without a reading, and what the rows before them left behind → what they come
         to, each from rows up to it, and what they leave behind."""
-        new, past = memory.drift.rows == 0, memory.trace.z
+        new, past = memory.came == 0, memory.trace.z
         rows = self.scale.apply(values, past[-1])
         seen = begun(memory.seen, rows.seen[0], new)
         both = Scaled(
@@ -101,7 +101,7 @@ class SeriesModel:
         relieved, drift = self.level.relieved(left.energies, memory.drift)
         told, trace = features(relieved, rows.z, self.usual, memory.trace, new)
         parts = shares(self.query.logit(told.features), relieved, self.usual)
-        early = memory.drift.rows + np.arange(len(values))[:, None] < MIN_ROWS - 1
+        early = memory.came + np.arange(len(values))[:, None] < MIN_ROWS - 1
         reached, weight = self.level.reached(relieved), pointed(parts, self.level.watched)
         beyond = np.where(early, 0.0, weight * reached / self.limits.pointed)
         incident, left_of_it = incidents(beyond, memory.incident)
@@ -109,7 +109,7 @@ class SeriesModel:
             left.energies, relieved, reached, weight, incident, parts, told, left.stray, early
         )  # fmt: skip
         left_behind = memory._replace(
-            drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=left_of_it
+            came=memory.came + len(values), drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=left_of_it
         )  # fmt: skip
         return advanced, left_behind
 

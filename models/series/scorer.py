@@ -65,6 +65,11 @@ class SeriesScorer:
         """See `models.scoring.RememberingScorer.memory_width`."""
         return self._slopes.width + Memory.width(len(self.specs))
 
+    @property
+    def lasting(self) -> Mask:
+        """See `models.scoring.RememberingScorer.lasting`."""
+        return np.concatenate([np.zeros(self._slopes.width, np.bool_), Memory.lasting(len(self.specs))])
+
     def score(self, values: Floats, mask: Mask) -> Score:
         """See `models.scoring.Scorer.score`: each window as that of a device of which nothing is known."""
         nothing = np.zeros((len(values), self.memory_width), np.float32)
@@ -202,7 +207,7 @@ class SeriesScorer:
             raise ValueError(f"new rows must be 0 to {rows} of each of the {len(values)} windows")
 
     def _began(self, mask: Mask, memory: Floats) -> NDArray[np.int64]:
-        """(B,) how many of the newest rows there are: a new device's series begins with its first reading."""
+        """(B,) how many of the newest rows there are: a course begins with its first reading."""
         began = np.full(len(mask), self._rows)
         new = np.flatnonzero(memory[:, self._slopes.width] == 0)
         heard = np.asarray(mask[new].any(2))

@@ -3,6 +3,10 @@
 For scorers of `models.scoring.RememberingScorer` only. A memory belongs to the model that made it: to another one its
 numbers mean nothing, so every device begins anew with a new model.
 
+Maintenance is a break in how a device has been going: what it read before and meanwhile, a fault above all, is no past
+of what it reads from then on. What is usual of it stays, so that a fault that was not mended is found again; only
+maintenance that says so begins that anew as well.
+
 Pure and vectorised over the devices of one type in one partition.
 Letters: D devices, B windows, T rows, M numbers a device.
 """
@@ -34,15 +38,16 @@ class Recalled(NamedTuple):
 class Memories(DeviceColumns):
     """The devices of one type in one partition."""
 
-    def __init__(self, profile: DeviceProfile, digest: str, width: int) -> None:
-        """`digest`: of the model that remembers, see `ModelIdentity`; `width`: numbers that it remembers, M."""
+    def __init__(self, profile: DeviceProfile, digest: str, lasting: NDArray[np.bool_]) -> None:
+        """`digest`: of the model that remembers, see `ModelIdentity`; `lasting`: (M,) see `RememberingScorer`."""
         super().__init__(FILLERS)
         self.profile = profile
         self.digest = digest
         self.last_t = np.zeros(0, np.int64)
         """(D,) end of the newest window scored."""
-        self.memory = np.zeros((0, width), np.float32)
+        self.memory = np.zeros((0, len(lasting)), np.float32)
         """(D, M) what it left."""
+        self._lasting = lasting
         self._window_ms = profile.window_rows * profile.grid_ms
 
     @property
@@ -82,10 +87,14 @@ class Memories(DeviceColumns):
     # -- what people do --------------------------------------------------------------------------------
 
     def renew(self, device: str, *, rebaseline: bool) -> None:
-        """A device was serviced: with `rebaseline` it is new to the scorer, else all that is remembered of it stays."""
+        """A device was serviced: with `rebaseline` it is new to the scorer, else what is usual of it stays."""
         row = self.row.get(device)
-        if rebaseline and row is not None:
+        if row is None:
+            return
+        if rebaseline:
             self.last_t[row], self.memory[row] = NEVER, 0
+        else:
+            self.memory[row, ~self._lasting] = 0
 
     # -- save and restore ------------------------------------------------------------------------------
 
@@ -96,7 +105,9 @@ class Memories(DeviceColumns):
         return pack(_KIND, meta, self.devices, {"last_t": self.last_t[:known], "memory": self.memory[:known]})
 
     @classmethod
-    def restore(cls, profile: DeviceProfile, digest: str, width: int, data: bytes) -> "Memories":
+    def restore(
+        cls, profile: DeviceProfile, digest: str, lasting: NDArray[np.bool_], data: bytes
+    ) -> "Memories":
         """Go on where `snapshot` was taken, or begin anew where another model did.
 
         Raises:
@@ -105,8 +116,8 @@ class Memories(DeviceColumns):
         saved = unpack(_KIND, data)
         if saved.meta.get("type") != profile.type:
             raise SnapshotError(f"memories of {saved.meta.get('type')!r}, wanted {profile.type!r}")
-        memories, known = cls(profile, digest, width), len(saved.ids)
-        if (saved.meta.get("digest"), saved.meta.get("width")) != (digest, width):
+        memories, known = cls(profile, digest, lasting), len(saved.ids)
+        if (saved.meta.get("digest"), saved.meta.get("width")) != (digest, memories.width):
             return memories
         memories.admit(saved.ids)
         for name in FILLERS:

@@ -71,7 +71,7 @@ def _at_once(scorer: Scorer, run: Windows) -> Score:
 
 def _in_order(scorer: RememberingScorer, profile: DeviceProfile, runs: Sequence[Windows]) -> list[Scored]:
     """The n-th windows of all runs that have one, then the next ones."""
-    memories = Memories(profile, scorer.identity.digest, scorer.memory_width)
+    memories = Memories(profile, scorer.identity.digest, scorer.lasting)
     scores: list[list[Score]] = [[] for _ in runs]
     before: list[list[Recalled]] = [[] for _ in runs]
     for n in range(max(map(len, runs), default=0)):

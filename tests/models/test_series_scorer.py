@@ -159,6 +159,43 @@ def test_devices_side_by_side_get_the_bits_that_each_gets_alone(trained: Trained
     assert left[0].tobytes() == memory[0].tobytes(), "without a new row nothing is learnt"
 
 
+def serviced(scorer: SeriesScorer, before: Rows, after: Rows) -> Score:
+    """Row by row what is said after a break in a device's course."""
+    window, nothing = before[None, -ROWS:], np.zeros((1, scorer.memory_width), np.float32)
+    _, memory = scorer.score_remembering(window, np.isfinite(window), nothing, np.array([ROWS]))
+    memory, rows, told = np.where(scorer.lasting, memory, np.float32(0)), before, []
+    for row in after:
+        rows = np.concatenate([rows, row[None]])
+        window = rows[None, -ROWS:]
+        score, memory = scorer.score_remembering(window, np.isfinite(window), memory, np.array([1]))
+        told.append(score)
+    return Score.joined(told)
+
+
+def test_after_a_break_a_mended_fault_is_no_past_and_one_that_was_not_mended_is_found_again(
+    trained: TrainedSeries,
+) -> None:
+    faulty, mended = blower(3, 200).values, blower(4, 60).values
+    faulty[100:, 2] += 4
+    told = serviced(trained.scorer, faulty, mended)
+    assert told.anomaly.max() < 1
+    assert (told.anomaly[: MIN_ROWS - 1] == 0).all(), "too few rows have come since"
+    assert told.share[-1].argmax() != 2
+    mended[:, 2] += 4
+    found = serviced(trained.scorer, faulty, mended)
+    assert found.anomaly[MIN_ROWS:].min() > 2
+    assert found.share[MIN_ROWS].argmax() == 2
+
+
+def test_what_is_usual_of_a_device_outlasts_a_break(trained: TrainedSeries) -> None:
+    """One that has been off from its beginning is not judged by that afterwards, as a new one would be at first."""
+    scorer, own = trained.scorer, blower(6, 200).values
+    own[:, 2] += np.float32(1.5) * np.sin(np.arange(200) / 2).astype(np.float32)
+    kept = serviced(scorer, own[:140], own[140:]).anomaly[MIN_ROWS:]
+    anew = streamed(scorer, own[140:], [1] * 60)[1].anomaly[MIN_ROWS:]
+    assert kept.mean() < 0.8 * anew.mean()
+
+
 def test_a_memory_of_another_width_and_too_many_new_rows_are_refused(trained: TrainedSeries) -> None:
     scorer, window = trained.scorer, blower(0, ROWS).values[None]
     memory = np.zeros((1, scorer.memory_width), np.float32)

@@ -12,6 +12,7 @@ class RunningMean:
     """Watches one channel; remembers of each device the number of its readings and their mean."""
 
     memory_width = 2
+    lasting = np.array([True, True])
 
     def __init__(
         self,

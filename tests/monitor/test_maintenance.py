@@ -192,7 +192,7 @@ async def worker(
         judges={PUMP.type: JudgeSettings(update_every_s=1e6)},
         silence=SilenceSettings(forget_after_s=600),
         adaptation={PUMP.type: AdaptationSettings(step_s=100, settle_h=0.2, hold_h=0.05)},
-        memories={PUMP.type: scorer.memory_width} if isinstance(scorer, RememberingScorer) else {},
+        memories={PUMP.type: scorer.lasting} if isinstance(scorer, RememberingScorer) else {},
     )
     pipeline = Pipeline(
         source=tape,

@@ -12,6 +12,7 @@ from monitor.findings.blob import pack
 from tests.monitor.worlds import MODEL, PUMP, batch
 
 STRIDE, ROWS = PUMP.stride_rows, PUMP.window_rows
+LASTING = np.array([True, False])
 
 
 def left(*numbers: float) -> NDArray[np.float32]:
@@ -21,7 +22,7 @@ def left(*numbers: float) -> NDArray[np.float32]:
 
 def known(*devices: str, at: int = 0) -> Memories:
     """Device number n left n + 1."""
-    memories = Memories(PUMP, MODEL.digest, 2)
+    memories = Memories(PUMP, MODEL.digest, LASTING)
     memories.remember(batch(devices, [at] * len(devices)), left(*range(1, len(devices) + 1)))
     return memories
 
@@ -75,8 +76,8 @@ def test_a_forgotten_device_is_new_when_it_returns_and_the_others_keep_theirs() 
     ]
 
 
-@pytest.mark.parametrize(("rebaseline", "after"), [(True, ([0, 0], ROWS)), (False, ([1, -1], STRIDE))])
-def test_a_serviced_device_begins_anew_only_where_its_baseline_does(
+@pytest.mark.parametrize(("rebaseline", "after"), [(True, ([0, 0], ROWS)), (False, ([1, 0], STRIDE))])
+def test_of_a_serviced_device_only_what_lasts_is_kept_and_nothing_where_its_baseline_begins_anew(
     rebaseline: bool, after: tuple[list[float], int]
 ) -> None:
     memories = known("A", "B")
@@ -87,14 +88,14 @@ def test_a_serviced_device_begins_anew_only_where_its_baseline_does(
 
 def test_a_restored_memory_is_the_same_to_the_bit() -> None:
     memories = known(*(f"P-{n}" for n in range(40)))
-    again = Memories.restore(PUMP, MODEL.digest, 2, memories.snapshot())
+    again = Memories.restore(PUMP, MODEL.digest, LASTING, memories.snapshot())
     assert again.snapshot() == memories.snapshot()
     assert told(again, ["P-39", "P-40"], [1, 1]) == [([40, -40], STRIDE), ([0, 0], ROWS)]
 
 
 @pytest.mark.parametrize(("digest", "width"), [("cd" * 32, 2), (MODEL.digest, 3)])
 def test_the_memory_of_another_model_means_nothing_and_begins_anew(digest: str, width: int) -> None:
-    again = Memories.restore(PUMP, digest, width, known("A").snapshot())
+    again = Memories.restore(PUMP, digest, np.ones(width, np.bool_), known("A").snapshot())
     assert len(again) == 0
     assert told(again, ["A"], [1]) == [([0] * width, ROWS)]
 
@@ -102,12 +103,12 @@ def test_the_memory_of_another_model_means_nothing_and_begins_anew(digest: str, 
 def test_damaged_or_foreign_snapshots_are_refused() -> None:
     saved = known("A", "B").snapshot()
     with pytest.raises(SnapshotError, match="not a snapshot"):
-        Memories.restore(PUMP, MODEL.digest, 2, saved[:-3])
+        Memories.restore(PUMP, MODEL.digest, LASTING, saved[:-3])
     other = PUMP.model_copy(update={"type": "icu-ventilator"})
     with pytest.raises(SnapshotError, match="wanted 'icu-ventilator'"):
-        Memories.restore(other, MODEL.digest, 2, saved)
+        Memories.restore(other, MODEL.digest, LASTING, saved)
     with pytest.raises(SnapshotError, match="wanted 'memory'"):
-        Memories.restore(PUMP, MODEL.digest, 2, msgspec.msgpack.encode([1, "judge", {}, [], {}]))
+        Memories.restore(PUMP, MODEL.digest, LASTING, msgspec.msgpack.encode([1, "judge", {}, [], {}]))
 
 
 @pytest.mark.parametrize(
@@ -120,8 +121,8 @@ def test_a_snapshot_whose_columns_do_not_fit_its_devices_is_refused(
     arrays |= {} if memory is None else {"memory": memory}
     meta: dict[str, int | str | float | list[str]] = {"type": PUMP.type, "digest": MODEL.digest, "width": 2}
     with pytest.raises(SnapshotError, match="memory is missing or misshapen"):
-        Memories.restore(PUMP, MODEL.digest, 2, pack("memory", meta, ["A", "B"], arrays))
+        Memories.restore(PUMP, MODEL.digest, LASTING, pack("memory", meta, ["A", "B"], arrays))
 
 
 def test_a_device_takes_its_numbers_and_a_moment() -> None:
-    assert Memories(PUMP, MODEL.digest, 12).bytes_per_device == 12 * 4 + 8
+    assert Memories(PUMP, MODEL.digest, np.ones(12, np.bool_)).bytes_per_device == 12 * 4 + 8

@@ -45,7 +45,7 @@ def recipe(scorer: Scorer) -> LaneRecipe:
         models={PUMP.type: scorer.identity},
         judges={PUMP.type: JudgeSettings()},
         silence=SilenceSettings(),
-        memories={PUMP.type: scorer.memory_width} if isinstance(scorer, RunningMean) else {},
+        memories={PUMP.type: scorer.lasting} if isinstance(scorer, RunningMean) else {},
     )
 
 
@@ -337,7 +337,7 @@ def test_the_service_keeps_memories_where_a_scorer_remembers_and_baselines_only_
     scorers: dict[str, Scorer] = {"a": RunningMean(), "b": Limit(), "c": Both()}
     service = Settings(kafka=KafkaConfig(bootstrap_servers="nowhere:9092"))
     made = lane_recipe(service, profiles, scorers, dict.fromkeys(profiles, AlarmRule(3, 5)))
-    assert made.memories == {"a": 2, "c": 2}
+    assert {kind: len(lasting) for kind, lasting in made.memories.items()} == {"a": 2, "c": 2}
     assert set(made.adaptation) == {"b"}
 
 
