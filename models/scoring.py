@@ -159,18 +159,21 @@ class RememberingScorer(Scorer, Protocol):
 
     def score_remembering(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_],
-        memory: NDArray[np.float32], new_rows: NDArray[np.int64],
+        memory: NDArray[np.float32], new_rows: NDArray[np.int64], of: NDArray[np.intp] | None = None,
     ) -> tuple[Score, NDArray[np.float32]]:  # fmt: skip
-        """As `score`, of windows of B different devices, each the next one of its device.
+        """As `score`, of windows of D devices, the next ones of each.
 
         Args:
             values, mask: (B, T, C); rows that were new in an earlier window are not looked at again.
-            memory: (B, M) what the device's window before left; zeros of a device without one, and in what does not
+            memory: (D, M) what the device's window before left; zeros of a device without one, and in what does not
                 last after a break.
             new_rows: (B,) how many of the newest rows are new, 0 to T.
+            of: (B,) which of the devices each window is of, those of one device oldest first; None: one of each, in
+                their order.
 
         Returns:
-            The scores, and the (B, M) memory for the windows that come next. Inputs are not changed.
+            The scores, the same up to rounding as if the windows of a device had come one by one, and the (D, M) memory
+            for those that come next. Inputs are not changed.
 
         Raises:
             ValueError: shapes that don't fit the model.

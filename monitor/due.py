@@ -20,7 +20,7 @@ class Due(NamedTuple):
     bias: Bias | None
     """None where no device differs from its type."""
     recalled: Recalled | None
-    """What the scorer remembers of the devices; None where it is none that remembers. No device occurs twice then."""
+    """What the scorer remembers of the devices; None where it is none that remembers."""
 
 
 class Answer(NamedTuple):
@@ -28,11 +28,11 @@ class Answer(NamedTuple):
 
     score: Score
     memory: NDArray[np.float32] | None
-    """(B, M) what is to be remembered of the devices; None where the scorer remembers nothing."""
+    """(D, M) what is to be remembered of the devices; None where the scorer remembers nothing."""
 
-    def rows(self, chosen: slice) -> "Answer":
-        """What it said of some of the windows: views."""
-        return Answer(self.score.rows(chosen), None if self.memory is None else self.memory[chosen])
+    def part(self, windows: slice, devices: slice) -> "Answer":
+        """What it said of some of the windows and devices: views."""
+        return Answer(self.score.rows(windows), None if self.memory is None else self.memory[devices])
 
 
 def answer(

@@ -76,8 +76,9 @@ class Inference:
         mask = np.concatenate([batch.mask for batch in batches]) if len(batches) > 1 else batches[0].mask
         told = answer(self.scorer(device_type), values, mask, _bias(due), _recalled(due))
         self._metrics.record_score(device_type, len(values), time.perf_counter() - started)
-        bounds = np.cumsum([0, *(len(batch) for batch in batches)])
-        return [told.rows(slice(start, end)) for start, end in itertools.pairwise(bounds)]
+        windows = _parts([len(batch) for batch in batches])
+        devices = _parts([0 if one.recalled is None else len(one.recalled.memory) for one in due])
+        return [told.part(*some) for some in zip(windows, devices, strict=True)]
 
     async def explain(
         self, device_type: str, values: NDArray[np.float32], mask: NDArray[np.bool_]
@@ -106,4 +107,10 @@ def _recalled(due: Sequence[Due]) -> Recalled | None:
     told = [one.recalled for one in due if one.recalled is not None]
     if len(told) < 2:
         return told[0] if told else None
-    return Recalled(*(np.concatenate(side) for side in zip(*told, strict=True)))
+    return Recalled.joined(told)
+
+
+def _parts(lengths: Sequence[int]) -> list[slice]:
+    """Where each of several lies that stand one after the other."""
+    bounds = np.cumsum([0, *lengths]).tolist()
+    return [slice(start, end) for start, end in itertools.pairwise(bounds)]

@@ -122,7 +122,8 @@ class Lane:
         return store.push(block, now_ms)
 
     def turns(self, batches: Sequence[WindowBatch]) -> list[list[WindowBatch]]:
-        """The same windows in turns; within one of them nothing that is known of a device changes.
+        """The same windows in turns; within one of them nothing that is known of a device changes, but what the scorer
+        itself remembers of it from window to window.
 
         One turn as a rule. So the windows of a turn can be scored together, and a replay that was cut into other
         polls scores each window with what the device had learned by then, and with what its window before left.

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,36 +11,47 @@ from streams.blocks import WindowBatch
 
 
 def in_turns(
-    batches: Sequence[WindowBatch], moments: Sequence[NDArray[np.int64]], one_each: Sequence[bool]
+    batches: Sequence[WindowBatch], moments: Sequence[NDArray[np.int64]], remembering: Sequence[bool]
 ) -> list[list[WindowBatch]]:
     """The same windows in the order in which they have to be scored; one turn where nothing speaks against it.
 
     Args:
         batches: windows, oldest first for each device.
         moments: for each batch (B,) a number that grows for a device where it needs a new turn.
-        one_each: for each batch whether every window of a device needs a turn of its own.
+        remembering: for each batch whether its windows need what those of the batches before it left.
     """
     if not batches:
         return []
-    if all((n == moments[0][0]).all() for n in moments) and not _repeat(batches, one_each):
+    if all((n == moments[0][0]).all() for n in moments) and not _follow(batches, remembering):
         return [list(batches)]
-    at: dict[str, tuple[int, int]] = {}
+    at: dict[str, _Last] = {}
     turns: dict[int, list[WindowBatch]] = defaultdict(list)
-    for batch, numbers, alone in zip(batches, moments, one_each, strict=True):
+    for number, (batch, own, needs) in enumerate(zip(batches, moments, remembering, strict=True)):
         turn = np.zeros(len(batch), np.int64)
-        for place, (device, moment) in enumerate(zip(batch.devices, numbers.tolist(), strict=True)):
-            before, last = at.get(device, (moment, -1 if alone else 0))
-            turn[place] = last + (alone or moment > before)
-            at[device] = max(moment, before), int(turn[place])
-        for number in np.unique(turn):
-            turns[int(number)].append(_part(batch, np.flatnonzero(turn == number)))
-    return [turns[number] for number in sorted(turns)]
+        for place, (device, moment) in enumerate(zip(batch.devices, own.tolist(), strict=True)):
+            last = at.get(device, _Last(moment, 0, number))
+            turn[place] = last.turn + (moment > last.moment or (needs and number > last.batch))
+            at[device] = _Last(max(moment, last.moment), int(turn[place]), number)
+        for one in np.unique(turn):
+            turns[int(one)].append(_part(batch, np.flatnonzero(turn == one)))
+    return [turns[one] for one in sorted(turns)]
 
 
-def _repeat(batches: Sequence[WindowBatch], one_each: Sequence[bool]) -> bool:
-    """Whether a device occurs twice where it must not."""
+class _Last(NamedTuple):
+    """A device's window before."""
+
+    moment: int
+    turn: int
+    batch: int
+
+
+def _follow(batches: Sequence[WindowBatch], remembering: Sequence[bool]) -> bool:
+    """Whether a batch needs what one before it left."""
     devices = [
-        device for batch, alone in zip(batches, one_each, strict=True) if alone for device in batch.devices
+        device
+        for batch, needs in zip(batches, remembering, strict=True)
+        if needs
+        for device in set(batch.devices)
     ]
     return len(set(devices)) < len(devices)
 

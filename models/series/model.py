@@ -70,6 +70,8 @@ class Advanced(NamedTuple):
     """(n, D, C) mean residual of the newest rows, in spreads of the channel."""
     early: NDArray[np.bool_]
     """(n, D) too few rows have come to judge by them."""
+    course: Rows
+    """(H + n, D, C) the rows in spreads, after those before them."""
 
 
 class SeriesModel:
@@ -106,7 +108,7 @@ class SeriesModel:
         beyond = np.where(early, 0.0, weight * reached / self.limits.pointed)
         incident, left_of_it = incidents(beyond, memory.incident)
         advanced = Advanced(
-            left.energies, relieved, reached, weight, incident, parts, told, left.stray, early
+            left.energies, relieved, reached, weight, incident, parts, told, left.stray, early, both.z
         )  # fmt: skip
         left_behind = memory._replace(
             came=memory.came + len(values), drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=left_of_it

@@ -1,11 +1,12 @@
 """`models.scoring.RememberingScorer` around a fitted model of a series: windows of many devices in, scores out.
 
 Only the rows of a window that are new are looked at; what the ones before came to is remembered. So a device is scored
-as its whole series would be (`SeriesModel.score`). Settings and states help to tell what is usual and are no causes.
+as its whole series would be (`SeriesModel.score`), several windows of it in one go. Settings and states help to tell
+what is usual and are no causes.
 Letters: B windows, T rows, n new rows, C channels, K counters, M numbers remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from models.preparation import ChannelSpec
 from models.scoring import Explanation, ModelIdentity, Score
 from models.series.evidence import normalized
 from models.series.history import peak_hold
-from models.series.memory import Memory
+from models.series.memory import HISTORY, Memory
 from models.series.model import Advanced, RowScores, SeriesModel, counted
 from models.series.slopes import Slopes
 from models.series.subspaces import FADE, RECENT, WINDOW
@@ -76,20 +77,22 @@ class SeriesScorer:
         return self.score_remembering(values, mask, nothing, np.full(len(values), self._rows))[0]
 
     def score_remembering(
-        self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64]
-    ) -> tuple[Score, Floats]:
+        self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64],
+        of: NDArray[np.intp] | None = None,
+    ) -> tuple[Score, Floats]:  # fmt: skip
         """See `models.scoring.RememberingScorer.score_remembering`. A window's score is that of its newest row."""
-        self._check(values, mask, memory, new_rows)
-        counts = np.minimum(new_rows, self._began(mask, memory))
-        if len(counts) and 0 < counts.min() == counts.max():
-            return self._advance(values, mask, memory, int(counts[0]))
+        each = np.arange(len(values)) if of is None else of
+        self._check(values, mask, memory, new_rows, each)
+        counts = self._new_rows(mask, memory, new_rows, each)
+        one_each = np.array_equal(each, np.arange(len(memory)))
+        if one_each and len(counts) and 0 < counts.min() == counts.max():
+            return self._advance(values, mask, memory, [int(counts[0])])
         score, left = self._nothing(mask), memory.copy()
-        for n in np.unique(counts[counts > 0]):
-            some = np.flatnonzero(counts == n)
-            told, left[some] = self._advance(values[some], mask[some], memory[some], int(n))
+        for devices, windows, steps in _alike(counts, each):
+            told, left[devices] = self._advance(values[windows], mask[windows], memory[devices], steps)
             for name in Score.__slots__:
                 plane = getattr(score, name)
-                plane[some] = getattr(told, name)
+                plane[windows] = getattr(told, name)
         return score, left
 
     def whole(self, values: Floats) -> tuple[RowScores, Floats]:
@@ -140,79 +143,102 @@ class SeriesScorer:
 
     # -- one row after the other -----------------------------------------------------------------------
 
-    def _advance(self, values: Floats, mask: Mask, memory: Floats, n: int) -> tuple[Score, Floats]:
-        """The newest n rows of every window."""
-        K, C = self._slopes.width, len(self.specs)
-        known = np.where(memory[:, K:][:, :1] > 0, memory[:, :K], self._slopes.unknown(len(memory)))
-        rows, slopes = self._slopes.apply(_rows(values[:, -n:], mask[:, -n:]), known)
+    def _advance(
+        self, values: Floats, mask: Mask, memory: Floats, steps: Sequence[int]
+    ) -> tuple[Score, Floats]:
+        """(W D, T, C) windows, the first ones of D devices before their second ones, and how many rows are new in each
+        of a device's W windows."""
+        K, (D, C) = self._slopes.width, (len(memory), len(self.specs))
+        known = np.where(memory[:, K:][:, :1] > 0, memory[:, :K], self._slopes.unknown(D))
+        new = [
+            _rows(values[w * D : (w + 1) * D, -n:], mask[w * D : (w + 1) * D, -n:])
+            for w, n in enumerate(steps)
+        ]
+        rows, slopes = self._slopes.apply(np.concatenate(new), known)
         told, left = self.model.advance(rows, Memory.unpacked(memory[:, K:], C))
-        left = left._replace(held=self._held(told, left.held), off=_off(told.told.level, left.off))
-        packed = np.concatenate([slopes, left.packed()], 1)
-        return self._score(values, mask, told, left), packed
+        held, off = self._held(told, left.held), _off(told.told.level, left.off)
+        packed = np.concatenate([slopes, left._replace(held=held[-1], off=off[-1]).packed()], 1)
+        return self._score(values, mask, told, held, off, np.cumsum(steps) - 1), packed
 
     def _held(self, told: Advanced, held: NDArray[np.floating]) -> NDArray[np.floating]:
-        """(B, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
+        """(n, D, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
         reached = np.where(told.early, 0.0, told.reached / self.model.limits.reached)
         evidence = told.parts.evidence * counted(reached)[..., None] * self._targets
-        strongest: NDArray[np.floating] = peak_hold(evidence, WINDOW, held)[-1]
+        strongest: NDArray[np.floating] = peak_hold(evidence, WINDOW, held)
         return strongest
 
     def _statistic(self, told: Advanced) -> Floats:
         """(n, D) log of the model's anomaly: the tail that a threshold is fitted to is that of a logarithm."""
         return np.log(self.model.anomaly(told) + 1e-6).astype(np.float32)
 
-    def _score(self, values: Floats, mask: Mask, told: Advanced, left: Memory) -> Score:
-        """Of the newest row."""
+    def _score(
+        self, values: Floats, mask: Mask, told: Advanced, held: NDArray[np.floating], off: NDArray[np.floating],
+        ends: NDArray[np.int64],
+    ) -> Score:  # fmt: skip
+        """Of the rows at which the windows end."""
         newest = len(self._recent)
+        held, off, stray, jumps, attention, residual = (
+            x[ends].reshape(-1, x.shape[2])
+            for x in (held, off, told.stray, told.told.jumps, told.parts.attention, told.parts.residual)
+        )
+        recent = told.course[HISTORY + ends + np.arange(1 - newest, 1)[:, None]]
         weight = mask[:, -newest:].transpose(1, 0, 2) * self._recent
         total = np.maximum(weight.sum(0), 1e-9)
         known = self._targets & (total > 1e-9)
-        z = (weight * left.trace.z[-newest:]).sum(0) / total
+        z = (weight * recent.reshape(weight.shape)).sum(0) / total
         observed = (weight * np.nan_to_num(_rows(values, mask)[-newest:])).sum(0) / total
-        stray, usual = told.stray[-1], self.model.usual
+        usual = self.model.usual
         # A counter has no level to expect: it is told what it would show had it gone on as usual.
         counted_on = observed - stray * self.model.scale.spread * self._recent.sum()
         expected = np.where(self._counts, counted_on, self.model.scale.unscaled(z - stray))
-        deviation, shaking = stray / usual.stray, np.log(told.told.jumps[-1] + 1e-3)
+        deviation, shaking = stray / usual.stray, np.log(jumps + 1e-3)
         imputed: Mask = np.logical_not(mask.any(1))
         share, attention, residual = (
-            normalized(plane * self._targets)
-            for plane in (left.held, told.parts.attention[-1], told.parts.residual[-1])
+            normalized(plane * self._targets) for plane in (held, attention, residual)
         )
-        anomaly = self.threshold.anomaly(self._statistic(told)[-1][:, None])
+        anomaly = self.threshold.anomaly(self._statistic(told)[ends].reshape(-1, 1))
         return Score(
-            anomaly=np.where(told.early[-1], np.float32(0), anomaly),
+            anomaly=np.where(told.early[ends].ravel(), np.float32(0), anomaly),
             share=share, attention=attention, residual=residual,
             observed=_where(known, observed), expected=_where(known, expected),
             direction=np.where(known & (np.abs(deviation) >= CERTAIN), np.sign(deviation), 0).astype(np.int8),
             imputed=imputed, spread=np.full(observed.shape, np.nan, np.float32),
             deviation=_where(known, deviation),
             liveliness=_where(known, (shaking - usual.shaking[0]) / usual.shaking[1]),
-            off_rows=np.where(known, np.minimum(left.off, self._rows), 0).astype(np.int16),
+            off_rows=np.where(known, np.minimum(off, self._rows), 0).astype(np.int16),
         )  # fmt: skip
 
-    def _check(self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64]) -> None:
+    def _check(
+        self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]
+    ) -> None:
         rows, C = self._rows, len(self.specs)
         if values.ndim != 3 or values.shape[1:] != (rows, C):
             raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {C})")
         if mask.shape != values.shape:
             raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
-        if memory.shape != (len(values), self.memory_width):
+        if of.shape != (len(values),) or of.min(initial=0) < 0:
+            raise ValueError(f"of which device it is must be told of each of the {len(values)} windows")
+        devices = int(of.max(initial=-1)) + 1
+        if memory.ndim != 2 or len(memory) < devices or memory.shape[1] != self.memory_width:
             raise ValueError(
-                f"memory of shape {memory.shape}, the model takes ({len(values)}, {self.memory_width})"
+                f"memory of shape {memory.shape}, the model takes ({devices}, {self.memory_width})"
             )
-        if new_rows.shape != (len(values),) or (
-            len(values) and not 0 <= new_rows.min() <= new_rows.max() <= rows
-        ):
+        if new_rows.shape != of.shape or not 0 <= new_rows.min(initial=0) <= new_rows.max(initial=0) <= rows:
             raise ValueError(f"new rows must be 0 to {rows} of each of the {len(values)} windows")
 
-    def _began(self, mask: Mask, memory: Floats) -> NDArray[np.int64]:
-        """(B,) how many of the newest rows there are: a course begins with its first reading."""
-        began = np.full(len(mask), self._rows)
-        new = np.flatnonzero(memory[:, self._slopes.width] == 0)
-        heard = np.asarray(mask[new].any(2))
-        began[new] -= np.where(heard.any(axis=1), heard.argmax(1), self._rows)
-        return began
+    def _new_rows(
+        self, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]
+    ) -> NDArray[np.int64]:
+        """(B,) how many of the newest rows are looked at: a course begins with its first reading."""
+        begun, counts = memory[:, self._slopes.width] > 0, new_rows.copy()
+        early = np.flatnonzero(~begun[of])
+        heard = np.asarray(mask[early].any(2))
+        there = np.where(heard.any(1), self._rows - heard.argmax(1), 0)
+        for b, rows in zip(early.tolist(), there.tolist(), strict=True):
+            if not begun[of[b]]:
+                counts[b] = min(counts[b], rows)
+                begun[of[b]] = counts[b] > 0
+        return counts
 
     def _nothing(self, mask: Mask) -> Score:
         """Of windows that tell nothing new."""
@@ -227,6 +253,21 @@ class SeriesScorer:
         )  # fmt: skip
 
 
+def _alike(
+    counts: NDArray[np.int64], of: NDArray[np.intp]
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], list[int]]]:
+    """Devices whose windows have as many new rows each: the devices, their windows, the first ones before the second
+    ones, and how many rows are new in each of a device's. Windows without a new row are passed over."""
+    windows: dict[int, list[int]] = {}
+    for b in np.flatnonzero(counts).tolist():
+        windows.setdefault(int(of[b]), []).append(b)
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for device, own in windows.items():
+        alike.setdefault(tuple(counts[own].tolist()), []).append(device)
+    for steps, devices in alike.items():
+        yield np.array(devices), np.array([windows[device] for device in devices]).T.ravel(), list(steps)
+
+
 def _rows(values: Floats, mask: Mask) -> Floats:
     """(B, n, C) → (n, B, C), NaN without a reading."""
     rows: Floats = np.where(mask, values, np.float32(np.nan)).transpose(1, 0, 2)
@@ -239,7 +280,8 @@ def _where(known: Mask, x: NDArray[np.floating]) -> Floats:
 
 
 def _off(level: NDArray[np.floating], off: NDArray[np.floating]) -> NDArray[np.floating]:
-    """(n, D, C) log residuals and the (D, C) rows for which each channel was off before → after them."""
-    for row in level:
-        off = np.where((row > OFF_FROM) | ((row > OFF_TO) & (off > 0)), off + 1, 0)
-    return off
+    """(n, D, C) log residuals and the (D, C) rows for which each channel was off before → (n, D, C) at each of them."""
+    rows = np.empty_like(level)
+    for t, row in enumerate(level):
+        off = rows[t] = np.where((row > OFF_FROM) | ((row > OFF_TO) & (off > 0)), off + 1, 0)
+    return rows

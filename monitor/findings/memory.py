@@ -11,13 +11,14 @@ Pure and vectorised over the devices of one type in one partition.
 Letters: D devices, B windows, T rows, M numbers a device.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.findings.blob import Meta, SnapshotError, pack, unpack
-from monitor.findings.columns import NEVER, DeviceColumns
+from monitor.findings.columns import NEVER, DeviceColumns, rounds
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 
@@ -27,12 +28,24 @@ _KIND: Final = "memory"
 
 
 class Recalled(NamedTuple):
-    """What is remembered of the devices of B windows, as `RememberingScorer.score_remembering` takes it."""
+    """What is remembered of the D devices of B windows, as `RememberingScorer.score_remembering` takes it."""
 
     memory: NDArray[np.float32]
-    """(B, M) a copy; zeros of a device that is new."""
+    """(D, M) a copy; zeros of a device that is new."""
     new_rows: NDArray[np.int64]
-    """(B,) how many of the newest rows no window before held; T of a device that is new."""
+    """(B,) how many of the newest rows no window before held; T of the first of a device that is new."""
+    of: NDArray[np.intp]
+    """(B,) the device of each window."""
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Recalled]") -> "Recalled":
+        """Of all windows together; each part has devices of its own."""
+        first = np.cumsum([0, *(len(part.memory) for part in parts)])
+        return cls(
+            np.concatenate([part.memory for part in parts]),
+            np.concatenate([part.new_rows for part in parts]),
+            np.concatenate([part.of + begin for part, begin in zip(parts, first, strict=False)]),
+        )
 
 
 class Memories(DeviceColumns):
@@ -63,26 +76,34 @@ class Memories(DeviceColumns):
     # -- the road: recall → (score) → remember ---------------------------------------------------------
 
     def recall(self, batch: WindowBatch) -> Recalled:
-        """Before these windows are scored. No device occurs twice: each window needs what the one before it left."""
-        rows = self.rows(batch.devices)
-        known_t = np.maximum(self.last_t[rows], batch.end_t - self._window_ms)
-        return Recalled(self.memory[rows], np.maximum(batch.end_t - known_t, 0) // self.profile.grid_ms)
+        """Before these windows are scored; those of a device oldest first, none of them scored yet."""
+        devices, of = _distinct(batch.devices)
+        rows = self.rows(devices)
+        last_t, known_t = self.last_t[rows], np.zeros_like(batch.end_t)
+        for turn in rounds(of):
+            device, end_t = of[turn], batch.end_t[turn]
+            known_t[turn] = np.maximum(last_t[device], end_t - self._window_ms)
+            last_t[device] = np.maximum(last_t[device], end_t)
+        return Recalled(self.memory[rows], np.maximum(batch.end_t - known_t, 0) // self.profile.grid_ms, of)
 
     def remember(self, batch: WindowBatch, memory: NDArray[np.float32]) -> None:
-        """Take the (B, M) memory that scoring these windows left; one that ended too late to be judged leaves none.
+        """Take the (D, M) memory that scoring these windows left, devices as `recall` told them; windows that came too
+        late to be judged leave none.
 
         Raises:
             ValueError: `memory` is of another shape.
         """
-        if memory.shape != (len(batch), self.width):
+        devices, of = _distinct(batch.devices)
+        if memory.shape != (len(devices), self.width):
             raise ValueError(
-                f"the scorer of {self.profile.type} left a memory of shape {memory.shape} of {len(batch)} windows, "
-                f"wanted {(len(batch), self.width)}"
+                f"the scorer of {self.profile.type} left a memory of shape {memory.shape} of {len(devices)} devices, "
+                f"wanted {(len(devices), self.width)}"
             )
-        rows = self.rows(batch.devices)
-        newer = batch.end_t > self.last_t[rows]
+        rows, last_t = self.rows(devices), np.full(len(devices), NEVER)
+        np.maximum.at(last_t, of, batch.end_t)
+        newer = last_t > self.last_t[rows]
         rows = rows[newer]
-        self.last_t[rows], self.memory[rows] = batch.end_t[newer], memory[newer]
+        self.last_t[rows], self.memory[rows] = last_t[newer], memory[newer]
 
     # -- what people do --------------------------------------------------------------------------------
 
@@ -128,3 +149,9 @@ class Memories(DeviceColumns):
                 )
             column[:known] = array
         return memories
+
+
+def _distinct(devices: Sequence[str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The devices of B windows, each once as they first occur, and (B,) which of them each window is of."""
+    place = {device: i for i, device in enumerate(dict.fromkeys(devices))}
+    return list(place), np.array([place[device] for device in devices], np.intp)

@@ -44,7 +44,8 @@ class Scored(NamedTuple):
 
     score: Score
     recalled: Recalled | None
-    """(N, M) what was remembered before each window; None where the scorer remembers nothing."""
+    """What was remembered before each window, as if each were of a device of its own; None where the scorer remembers
+    nothing."""
 
 
 def windows_of_run(run: Simulation) -> Windows:
@@ -89,10 +90,11 @@ def _in_order(scorer: RememberingScorer, profile: DeviceProfile, runs: Sequence[
         for place, number in enumerate(going):
             one = slice(place, place + 1)
             scores[number].append(score.rows(one))
-            before[number].append(Recalled(recalled.memory[one], recalled.new_rows[one]))
+            before[number].append(
+                Recalled(recalled.memory[one], recalled.new_rows[one], np.zeros(1, np.intp))
+            )
     return [
-        Scored(Score.joined(said), Recalled(*map(np.concatenate, zip(*past, strict=True))))
-        for said, past in zip(scores, before, strict=True)
+        Scored(Score.joined(said), Recalled.joined(past)) for said, past in zip(scores, before, strict=True)
     ]
 
 

@@ -159,6 +159,29 @@ def test_devices_side_by_side_get_the_bits_that_each_gets_alone(trained: Trained
     assert left[0].tobytes() == memory[0].tobytes(), "without a new row nothing is learnt"
 
 
+def test_several_windows_of_a_device_at_once_get_the_scores_that_they_get_one_after_the_other(
+    trained: TrainedSeries,
+) -> None:
+    """Of devices that begin, that have gaps, and that have been known; the order of devices is as it happens."""
+    scorer, steps = trained.scorer, {0: [5, 2, 2, 0, 40, 2] * 4, 1: [2] * 24, 2: [64, 1, 7] * 8, 3: [2] * 24}
+    devices = {d: blower(40 + d, sum(own)).values for d, own in steps.items()}
+    devices[1][30:, 2] += 4
+    alone = {d: streamed(scorer, devices[d], own) for d, own in steps.items()}
+    padded = {d: np.concatenate([np.full((ROWS, 5), np.nan, np.float32), x]) for d, x in devices.items()}
+    memory = np.zeros((4, scorer.memory_width), np.float32)
+    for begin, end in ((0, 10), (10, 24)):
+        order = np.repeat(np.arange(begin, end), 4), np.tile([3, 0, 2, 1], end - begin)
+        ends = {d: np.cumsum(own) for d, own in steps.items()}
+        windows = np.stack([padded[d][ends[d][k] : ends[d][k] + ROWS] for k, d in zip(*order, strict=True)])
+        new = np.array([steps[d][k] for k, d in zip(*order, strict=True)])
+        score, memory = scorer.score_remembering(windows, np.isfinite(windows), memory, new, order[1])
+        for d in devices:
+            one_by_one, at_once = alone[d][1].rows(slice(begin, end)), np.flatnonzero(order[1] == d)
+            for name in Score.__slots__:
+                expected, found = getattr(one_by_one, name), getattr(score, name)[at_once]
+                np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
 def serviced(scorer: SeriesScorer, before: Rows, after: Rows) -> Score:
     """Row by row what is said after a break in a device's course."""
     window, nothing = before[None, -ROWS:], np.zeros((1, scorer.memory_width), np.float32)
@@ -203,6 +226,10 @@ def test_a_memory_of_another_width_and_too_many_new_rows_are_refused(trained: Tr
         scorer.score_remembering(window, np.isfinite(window), memory[:, 1:], np.array([1]))
     with pytest.raises(ValueError, match="new rows must be 0 to 64"):
         scorer.score_remembering(window, np.isfinite(window), memory, np.array([65]))
+    with pytest.raises(ValueError, match="of which device it is must be told of each of the 1 windows"):
+        scorer.score_remembering(window, np.isfinite(window), memory, np.array([1]), np.array([0, 0]))
+    with pytest.raises(ValueError, match="memory of shape"):
+        scorer.score_remembering(window, np.isfinite(window), memory, np.array([1]), np.array([1]))
 
 
 def test_an_artifact_scores_to_the_bit_as_the_model_it_was_made_of(

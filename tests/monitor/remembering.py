@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.scoring import ModelIdentity, Score
+from monitor.findings.columns import rounds
 from streams.devices import DeviceProfile
 from tests.monitor.worlds import MODEL, PUMP
 
@@ -33,9 +34,25 @@ class RunningMean:
 
     def score_remembering(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_], memory: NDArray[np.float32],
-        new_rows: NDArray[np.int64],
+        new_rows: NDArray[np.int64], of: NDArray[np.intp] | None = None,
     ) -> tuple[Score, NDArray[np.float32]]:  # fmt: skip
         self.asked.append(len(values))
+        of, left, told = np.arange(len(values)) if of is None else of, memory.copy(), []
+        order = list(rounds(of))
+        for turn in order:
+            said, left[of[turn]] = self._next(values[turn], mask[turn], left[of[turn]], new_rows[turn])
+            told.append(said)
+        if len(order) == 1:
+            return told[0], left
+        back = np.argsort(np.concatenate(order))
+        joined = Score.joined(told)
+        return Score.joined([joined.rows(slice(b, b + 1)) for b in back]), left
+
+    def _next(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], memory: NDArray[np.float32],
+        new_rows: NDArray[np.int64],
+    ) -> tuple[Score, NDArray[np.float32]]:  # fmt: skip
+        """Of windows of different devices."""
         new = mask[..., self._at] & (np.arange(self.window_rows) >= self.window_rows - new_rows[:, None])
         count, total = new.sum(1), np.where(new, values[..., self._at], 0).sum(1, dtype=np.float64)
         known, mean = memory[:, 0], memory[:, 1].astype(np.float64)

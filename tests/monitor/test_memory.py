@@ -52,6 +52,21 @@ def test_a_window_that_ends_no_later_than_the_newest_has_nothing_new_and_leaves_
     assert told(memories, ["A", "B"], [6, 7]) == [([1, -1], STRIDE), ([9, -9], STRIDE)]
 
 
+def test_of_several_windows_of_a_device_only_the_first_finds_the_rows_before_it() -> None:
+    recalled = known("A").recall(batch(["B", "A", "B", "A", "A"], [1, 1, 2, 3, 3]))
+    assert recalled.memory.tolist() == [[0, 0], [1, -1]]
+    assert recalled.of.tolist() == [0, 1, 0, 1, 1]
+    assert recalled.new_rows.tolist() == [ROWS, STRIDE, STRIDE, 2 * STRIDE, 0]
+
+
+def test_what_the_newest_of_several_windows_left_is_kept_of_each_device() -> None:
+    memories = known("A", "B", at=5)
+    memories.remember(batch(["B", "A", "B"], [4, 7, 6]), left(8, 9))
+    assert told(memories, ["A", "B"], [8, 7]) == [([9, -9], STRIDE), ([8, -8], STRIDE)]
+    memories.remember(batch(["B", "B"], [4, 5]), left(10))
+    assert told(memories, ["B"], [7]) == [([8, -8], STRIDE)]
+
+
 def test_what_a_scorer_does_to_its_arrays_afterwards_changes_no_memory() -> None:
     memories, answered = known("A"), left(7)
     memories.remember(batch(["A"], [1]), answered)

@@ -114,17 +114,12 @@ def remembered(lane: Lane) -> dict[str, tuple[int, list[float]]]:
 # -- the order of windows ----------------------------------------------------------------------------------
 
 
-def test_every_window_of_a_device_has_a_turn_of_its_own_in_the_order_of_time() -> None:
-    turns = turns_of(new_lane(), stream(seconds=100))
-    ends = [
-        [(device, int(t)) for w in turn for device, t in zip(w.devices, w.end_t, strict=True)]
-        for turn in turns
-    ]
-    assert len(turns) == 8
-    for turn in ends:
-        assert sorted(device for device, _ in turn) == list(DEVICES)
+def test_several_windows_of_a_device_are_one_turn_in_the_order_of_time() -> None:
+    [[windows]] = turns_of(new_lane(), stream(seconds=100))
+    ends = list(zip(windows.devices, windows.end_t.tolist(), strict=True))
+    assert len(ends) == 8 * len(DEVICES)
     for device in DEVICES:
-        own = [t for turn in ends for name, t in turn if name == device]
+        own = [t for name, t in ends if name == device]
         assert own == sorted(set(own))
 
 
@@ -152,12 +147,22 @@ def test_windows_of_a_type_without_memory_go_to_the_scorer_all_at_once_as_they_c
     assert msgspec.msgpack.decode(lane.snapshot(), type=LaneState).memories == {}
 
 
-def test_the_first_window_of_a_device_that_is_remembered_goes_with_those_of_types_without_memory() -> None:
-    plain, both = batch(["D", "D"], [1, 2]), batch(["A", "B", "A"], [1, 1, 2])
-    moments = [np.zeros(len(windows), np.int64) for windows in (plain, both)]
-    turns = in_turns([plain, both], moments, [False, True])
-    assert [[w.devices for w in turn] for turn in turns] == [[["D", "D"], ["A", "B"]], [["A"]]]
-    assert turns[0][0] is plain
+def test_windows_that_need_what_an_earlier_batch_left_wait_and_all_others_go_with_the_first() -> None:
+    plain, first, next_one = batch(["D"], [1]), batch(["A", "B", "A"], [1, 1, 2]), batch(["C", "A"], [1, 3])
+    batches = [plain, first, plain, next_one]
+    moments = [np.zeros(len(windows), np.int64) for windows in batches]
+    turns = in_turns(batches, moments, [False, True, False, True])
+    assert [[w.devices for w in turn] for turn in turns] == [
+        [["D"], ["A", "B", "A"], ["D"], ["C"]],
+        [["A"]],
+    ]
+    assert turns[0][1] is first
+
+
+def test_what_takes_effect_between_two_windows_of_a_device_parts_them() -> None:
+    moments = [np.array([0, 0, 7, 7])]
+    turns = in_turns([batch(["A", "B", "A", "A"], [1, 1, 2, 3])], moments, [True])
+    assert [[w.devices for w in turn] for turn in turns] == [[["A", "B"]], [["A", "A"]]]
 
 
 def test_each_window_finds_what_the_one_before_it_left_and_no_reading_twice() -> None:
@@ -207,7 +212,7 @@ def test_another_model_begins_anew_and_says_what_it_says_of_a_new_device() -> No
     due, _ = other.begin(turn[0])
     assert due.recalled is not None
     assert not due.recalled.memory.any()
-    assert (due.recalled.new_rows == PUMP.window_rows).all()
+    assert (due.recalled.new_rows[: len(DEVICES)] == PUMP.window_rows).all()
 
 
 def test_a_lane_saved_before_there_were_memories_is_restored_and_remembers_from_then_on() -> None:
@@ -286,6 +291,9 @@ def test_what_is_remembered_counts_in_the_bytes_of_a_device() -> None:
 # -- off the event loop, and the whole road ----------------------------------------------------------------
 
 
+TEN = np.full(2, 10, np.int64)
+
+
 def _windows(devices: Sequence[str], level: float) -> WindowBatch:
     empty = batch(devices, [1] * len(devices))
     return replace(empty, values=np.full(empty.values.shape, level, np.float32), mask=~empty.mask)
@@ -293,7 +301,7 @@ def _windows(devices: Sequence[str], level: float) -> WindowBatch:
 
 def _recalled(counts: Sequence[float]) -> Recalled:
     memory = np.array([[count, 100] for count in counts], np.float32)
-    return Recalled(memory, np.full(len(counts), 10, np.int64))
+    return Recalled(memory, np.full(len(counts), 10, np.int64), np.arange(len(counts)))
 
 
 async def test_batches_of_several_partitions_go_to_the_scorer_together_and_each_gets_its_own_memory_back() -> (
@@ -302,17 +310,17 @@ async def test_batches_of_several_partitions_go_to_the_scorer_together_and_each_
     scorer = RunningMean()
     due = [
         Due(_windows(["A", "B"], 300), None, _recalled([10, 20])),
-        Due(_windows(["C"], 200), None, _recalled([30])),
+        Due(_windows(["C", "C"], 200), None, _recalled([30])._replace(new_rows=TEN, of=np.zeros(2, np.intp))),
     ]
     inference = Inference({PUMP.type: scorer}, Metrics.of_process(device_types=[PUMP.type], notifiers=[]))
     try:
         one, other = await inference.score(due)
     finally:
         inference.close()
-    assert scorer.asked == [3]
+    assert scorer.asked == [4]
     assert _list(one.memory) == [[20, 200], [30, pytest.approx(500 / 3)]]
-    assert _list(other.memory) == [[40, 125]]
-    assert other.score.anomaly.tolist() == [1.0]
+    assert _list(other.memory) == [[50, 140]]
+    assert other.score.anomaly.tolist() == [1.0, 0.75]
 
 
 def _list(memory: NDArray[np.float32] | None) -> Any:
