@@ -128,6 +128,21 @@ class Explainer(Protocol):
 
 
 @runtime_checkable
+class RememberingExplainer(Protocol):
+    """A scorer that remembers and can show what it expected with what it remembered."""
+
+    def explain_remembering(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], memory: NDArray[np.float32],
+        new_rows: NDArray[np.int64], of: NDArray[np.intp] | None = None,
+    ) -> Explanation:  # fmt: skip
+        """Explain the newest window of each of D devices as `RememberingScorer.score_remembering` scored it.
+
+        Arguments and errors are those of that; every device has a window.
+        """
+        ...
+
+
+@runtime_checkable
 class AdaptableScorer(Scorer, Protocol):
     """A scorer that can be told how one device differs from its type."""
 

@@ -1,11 +1,20 @@
 """What goes to a scorer and what comes back: windows, with what is known of their devices. Knows no lane, no thread."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring import AdaptableScorer, RememberingScorer, Score, Scorer
+from models.scoring import (
+    AdaptableScorer,
+    Explainer,
+    Explanation,
+    RememberingExplainer,
+    RememberingScorer,
+    Score,
+    Scorer,
+)
 from monitor.findings import Recalled
 from streams.blocks import WindowBatch
 
@@ -21,6 +30,15 @@ class Due(NamedTuple):
     """None where no device differs from its type."""
     recalled: Recalled | None
     """What the scorer remembers of the devices; None where it is none that remembers."""
+
+    def leading_to(self, place: int) -> "Due":
+        """One of the windows, after those of its device that were scored together with it from what was remembered."""
+        if self.recalled is None:
+            return Due(self.batch.part([place]), None if self.bias is None else self.bias[[place]], None)
+        memory, new_rows, of = self.recalled
+        places = np.flatnonzero(of[: place + 1] == of[place])
+        own = Recalled(memory[[of[place]]], new_rows[places], np.zeros(len(places), np.intp))
+        return Due(self.batch.part(places.tolist()), None if self.bias is None else self.bias[places], own)
 
 
 class Answer(NamedTuple):
@@ -52,3 +70,22 @@ def answer(
     if bias is None or not isinstance(scorer, AdaptableScorer):
         return Answer(scorer.score(values, mask), None)
     return Answer(scorer.score_adapted(values, mask, bias), None)
+
+
+def explained(scorer: Scorer, due: Sequence[Due]) -> Explanation | None:
+    """What a scorer shows of the last window of each, each of one device; None where it explains nothing.
+
+    Raises:
+        ValueError: shapes that don't fit the model.
+    """
+    recalled = [one.recalled for one in due if one.recalled is not None]
+    if isinstance(scorer, RememberingExplainer) and len(recalled) == len(due):
+        values, mask = (
+            np.concatenate([getattr(one.batch, side) for one in due]) for side in ("values", "mask")
+        )
+        return scorer.explain_remembering(values, mask, *Recalled.joined(recalled))
+    if not isinstance(scorer, Explainer):
+        return None
+    return scorer.explain(
+        *(np.stack([getattr(one.batch, side)[-1] for one in due]) for side in ("values", "mask"))
+    )

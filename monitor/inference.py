@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.scoring import Explainer, Explanation, Scorer
-from monitor.due import Answer, Bias, Due, answer
+from models.scoring import Explanation, Scorer
+from monitor.due import Answer, Bias, Due, answer, explained
 from monitor.findings import Recalled
 from monitor.metrics import Metrics
 
@@ -80,15 +79,10 @@ class Inference:
         devices = _parts([0 if one.recalled is None else len(one.recalled.memory) for one in due])
         return [told.part(*some) for some in zip(windows, devices, strict=True)]
 
-    async def explain(
-        self, device_type: str, values: NDArray[np.float32], mask: NDArray[np.bool_]
-    ) -> Explanation | None:
-        """Explain a few (B, T, C) windows of a type; None where its scorer explains nothing."""
-        scorer = self.scorer(device_type)
-        if not isinstance(scorer, Explainer):
-            return None
+    async def explain(self, device_type: str, due: Sequence[Due]) -> Explanation | None:
+        """Explain the last window of each, a few of one type; None where its scorer explains nothing."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, scorer.explain, values, mask)
+        return await loop.run_in_executor(self._thread, explained, self.scorer(device_type), due)
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-import numpy as np
-
+from monitor.due import Due
 from monitor.explanations import Kept, keep
 from monitor.findings import Sight
 from monitor.inference import Inference
-from streams.blocks import WindowBatch
 from streams.transport import TopicPartition
 
 
@@ -22,7 +20,8 @@ class View(NamedTuple):
 
     partition: TopicPartition
     alert_id: UUID
-    batch: WindowBatch
+    due: Due
+    """The windows among which it was scored."""
     sight: Sight
 
 
@@ -37,15 +36,16 @@ class Pictures:
         """Explain these windows; those of types whose model explains nothing are passed over."""
         by_type: dict[str, list[View]] = defaultdict(list)
         for view in views:
-            by_type[view.batch.profile.type].append(view)
+            by_type[view.due.batch.profile.type].append(view)
         for kind, some in by_type.items():
-            values = np.stack([view.batch.values[view.sight.place] for view in some])
-            mask = np.stack([view.batch.mask[view.sight.place] for view in some])
-            told = await self._inference.explain(kind, values, mask)
+            told = await self._inference.explain(
+                kind, [view.due.leading_to(view.sight.place) for view in some]
+            )
             if told is None:
                 continue
-            for b, (partition, key, batch, sight) in enumerate(some):
-                kept = keep(key, batch.profile, sight.at_t, sight.anomaly, values[b], told, b)
+            for b, (partition, key, (batch, *_), sight) in enumerate(some):
+                values = batch.values[sight.place]
+                kept = keep(key, batch.profile, sight.at_t, sight.anomaly, values, told, b)
                 self._waiting[partition][key] = kept
 
     def waiting(self, partitions: Iterable[TopicPartition]) -> tuple[Kept, ...]:

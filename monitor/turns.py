@@ -33,7 +33,8 @@ def in_turns(
             turn[place] = last.turn + (moment > last.moment or (needs and number > last.batch))
             at[device] = _Last(max(moment, last.moment), int(turn[place]), number)
         for one in np.unique(turn):
-            turns[int(one)].append(_part(batch, np.flatnonzero(turn == one)))
+            places = np.flatnonzero(turn == one).tolist()
+            turns[int(one)].append(batch if len(places) == len(batch) else batch.part(places))
     return [turns[one] for one in sorted(turns)]
 
 
@@ -54,10 +55,3 @@ def _follow(batches: Sequence[WindowBatch], remembering: Sequence[bool]) -> bool
         for device in set(batch.devices)
     ]
     return len(set(devices)) < len(devices)
-
-
-def _part(batch: WindowBatch, places: NDArray[np.intp]) -> WindowBatch:
-    if len(places) == len(batch):
-        return batch
-    devices = [batch.devices[place] for place in places]
-    return WindowBatch(batch.profile, devices, batch.end_t[places], batch.values[places], batch.mask[places])

@@ -3,6 +3,7 @@
 One object a sample would cost more than everything else on the road, so samples travel as arrays.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,3 +54,8 @@ class WindowBatch:
 
     def __len__(self) -> int:
         return len(self.end_t)
+
+    def part(self, places: Sequence[int]) -> "WindowBatch":
+        """Copies of some of the windows."""
+        at, devices = np.array(places, np.intp), [self.devices[place] for place in places]
+        return WindowBatch(self.profile, devices, self.end_t[at], self.values[at], self.mask[at])

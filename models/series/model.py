@@ -12,7 +12,7 @@ from models.series.evidence import FaultQuery, Shares, Told, Usual, features, no
 from models.series.history import peak_hold
 from models.series.incident import AlarmLevels, Judged, Limits, incidents, pointed, remembered
 from models.series.level import Level
-from models.series.memory import Memory, begun, newest
+from models.series.memory import HISTORY, Memory, begun
 from models.series.subspaces import WINDOW, NestedSubspaces, Rows, Scale, Scaled
 
 MIN_ROWS = WINDOW
@@ -93,17 +93,13 @@ class SeriesModel:
     def advance(self, values: NDArray[np.float32], memory: Memory) -> tuple[Advanced, Memory]:
         """(n, D, C) new rows, n > 0, NaN without a reading, and what the rows before them left behind → what they come
         to, each from rows up to it, and what they leave behind."""
-        new, past = memory.came == 0, memory.trace.z
-        rows = self.scale.apply(values, past[-1])
-        seen = begun(memory.seen, rows.seen[0], new)
-        both = Scaled(
-            np.concatenate([begun(past, rows.z[0], new), rows.z]), np.concatenate([seen, rows.seen])
-        )
-        left = self.subspaces.residuals(Scaled(*(x.astype(np.float32, copy=False) for x in both)))
+        both, new = self.course(values, memory), memory.came == 0
+        z, n = both.z[HISTORY:], len(values)
+        left = self.subspaces.residuals(both)
         relieved, drift = self.level.relieved(left.energies, memory.drift)
-        told, trace = features(relieved, rows.z, self.usual, memory.trace, new)
+        told, trace = features(relieved, z, self.usual, memory.trace, new)
         parts = shares(self.query.logit(told.features), relieved, self.usual)
-        early = memory.came + np.arange(len(values))[:, None] < MIN_ROWS - 1
+        early = memory.came + np.arange(n)[:, None] < MIN_ROWS - 1
         reached, weight = self.level.reached(relieved), pointed(parts, self.level.watched)
         beyond = np.where(early, 0.0, weight * reached / self.limits.pointed)
         incident, left_of_it = incidents(beyond, memory.incident)
@@ -111,9 +107,17 @@ class SeriesModel:
             left.energies, relieved, reached, weight, incident, parts, told, left.stray, early, both.z
         )  # fmt: skip
         left_behind = memory._replace(
-            came=memory.came + len(values), drift=drift, trace=trace, seen=newest(seen, rows.seen), incident=left_of_it
-        )  # fmt: skip
+            came=memory.came + n, drift=drift, trace=trace, seen=both.seen[n:], incident=left_of_it
+        )
         return advanced, left_behind
+
+    def course(self, values: NDArray[np.float32], memory: Memory) -> Scaled:
+        """(n, D, C) new rows, n > 0 → (H + n, D, C) after the rows before them; before the first of all it stands."""
+        past, new = memory.trace.z, memory.came == 0
+        rows = self.scale.apply(values, past[-1])
+        before = begun(past, rows.z[0], new), begun(memory.seen, rows.seen[0], new)
+        both = (np.concatenate(pair) for pair in zip(before, rows, strict=True))
+        return Scaled(*(x.astype(np.float32, copy=False) for x in both))
 
     def score(self, values: NDArray[np.float32]) -> RowScores:
         """(n, C) rows in time order, NaN without a reading → a score for every row, from it and rows before it."""

@@ -112,34 +112,68 @@ class SeriesScorer:
         return self._slopes.apply(values[:, None], self._slopes.unknown(1))[0]
 
     def explain(self, values: Floats, mask: Mask) -> Explanation:
-        """See `models.scoring.Explainer.explain`: what the subspace of the plain residual holds of the window.
+        """See `models.scoring.Explainer.explain`: each window as that of a device of which nothing is known."""
+        self._check_windows(values, mask)
+        nothing = np.zeros((len(values), self.memory_width), np.float32)
+        return self.explain_remembering(values, mask, nothing, np.full(len(values), self._rows))
+
+    def explain_remembering(
+        self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64],
+        of: NDArray[np.intp] | None = None,
+    ) -> Explanation:  # fmt: skip
+        """See `models.scoring.RememberingExplainer`: what the subspace of the plain residual holds of the window.
 
         The attention to a channel is its share, spread over time as the squares of its residual are.
         """
-        rows, _ = self._slopes.apply(_rows(values, mask), self._slopes.unknown(len(values)))
-        z = self.model.scale.apply(rows).z
-        usual = self._usual_rows(z)
-        off = np.where(mask, (z - usual).transpose(1, 0, 2), 0.0)
+        each = np.arange(len(values)) if of is None else of
+        score, _ = self.score_remembering(values, mask, memory, new_rows, each)
+        counts = self._new_rows(mask, memory, new_rows, each)
+        windows = [np.flatnonzero(each == device) for device in range(len(memory))]
+        last = np.array([own[-1] for own in windows], np.intp)
+        z = np.empty((len(last), *values.shape[1:]), np.float32)
+        usual = np.empty_like(z)
+        for device, own in enumerate(windows):
+            course = self._course(values[own], mask[own], memory[[device]], counts[own])
+            z[device], usual[device] = course[-self._rows :], self._usual_rows(course)[-self._rows :]
+        return self._explanation(z, usual, mask[last], score.share[last])
+
+    def _explanation(self, z: Floats, usual: Floats, mask: Mask, share: Floats) -> Explanation:
+        """(D, T, C) rows in spreads, what is usual of them, where they were read, and the (D, C) share."""
+        off = np.where(mask, z - usual, 0.0)
         P = max(p for p in range(1, PATCHES + 1) if self._rows % p == 0)
         energy = (off**2).reshape(len(off), P, self._rows // P, off.shape[2]).sum(2) + 1e-6
-        cells = energy / energy.sum(1, keepdims=True) * self.score(values, mask).share[:, None]
+        cells = energy / energy.sum(1, keepdims=True) * share[:, None]
         wide = WIDE * np.sqrt(self.model.usual.mean)
-        edges = (self.model.scale.unscaled(usual + side).transpose(1, 0, 2) for side in (0.0, -wide, wide))
+        edges = (self.model.scale.unscaled(usual + side) for side in (0.0, -wide, wide))
         level = self._targets & ~self._counts
         expected, low, high = (np.where(level, edge, np.nan).astype(np.float32) for edge in edges)
         return Explanation(expected, low, high, cells.astype(np.float32))
 
+    def _course(self, values: Floats, mask: Mask, memory: Floats, steps: NDArray[np.int64]) -> Floats:
+        """(W, T, C) windows of one device → its (max(T, WINDOW), C) newest rows in spreads: as the model saw them where
+        it did, else as they stand in the newest window."""
+        rows, _ = self._slopes.apply(_rows(values[-1:], mask[-1:]), self._slopes.unknown(1))
+        course = self.model.scale.apply(rows).z[:, 0]
+        if steps.any():
+            following, _, past = self._following(values, mask, memory, steps.tolist())
+            seen = self.model.course(following, past).z[:, 0]
+        else:
+            past = Memory.unpacked(memory[:, self._slopes.width :], len(self.specs))
+            seen = past.trace.z[:, 0] if past.came[0] else course[:0]
+        course = np.concatenate([course[: max(len(course) - len(seen), 0)], seen])
+        return course[-max(self._rows, WINDOW) :].astype(np.float32)
+
     def _usual_rows(self, z: Floats) -> Floats:
-        """(T, B, C) → the same as the model would have it: the newest rows as one window of its own, the ones before
+        """(R, C) → the same as the model would have it: the newest rows as one window of its own, the ones before
         likewise; where they don't come out even, the oldest window looks at some rows twice."""
-        T, lead = len(z), max(WINDOW - len(z), 0)
+        lead = max(WINDOW - len(z), 0)
         z = np.concatenate([np.repeat(z[:1], lead, 0), z])
         usual = np.empty_like(z)
         for end in range(len(z), 0, -WINDOW):
             begin = max(end - WINDOW, 0)
-            window = z[begin : begin + WINDOW].transpose(1, 0, 2)
-            usual[begin:end] = self.model.subspaces.expected(window).transpose(1, 0, 2)[: end - begin]
-        return usual[lead:][-T:]
+            [held] = self.model.subspaces.expected(z[None, begin : begin + WINDOW])
+            usual[begin:end] = held[: end - begin]
+        return usual[lead:]
 
     # -- one row after the other -----------------------------------------------------------------------
 
@@ -148,17 +182,25 @@ class SeriesScorer:
     ) -> tuple[Score, Floats]:
         """(W D, T, C) windows, the first ones of D devices before their second ones, and how many rows are new in each
         of a device's W windows."""
-        K, (D, C) = self._slopes.width, (len(memory), len(self.specs))
-        known = np.where(memory[:, K:][:, :1] > 0, memory[:, :K], self._slopes.unknown(D))
-        new = [
-            _rows(values[w * D : (w + 1) * D, -n:], mask[w * D : (w + 1) * D, -n:])
-            for w, n in enumerate(steps)
-        ]
-        rows, slopes = self._slopes.apply(np.concatenate(new), known)
-        told, left = self.model.advance(rows, Memory.unpacked(memory[:, K:], C))
+        rows, slopes, past = self._following(values, mask, memory, steps)
+        told, left = self.model.advance(rows, past)
         held, off = self._held(told, left.held), _off(told.told.level, left.off)
         packed = np.concatenate([slopes, left._replace(held=held[-1], off=off[-1]).packed()], 1)
         return self._score(values, mask, told, held, off, np.cumsum(steps) - 1), packed
+
+    def _following(
+        self, values: Floats, mask: Mask, memory: Floats, steps: Sequence[int]
+    ) -> tuple[Floats, Floats, Memory]:
+        """Likewise → the (n, D, C) new rows with slopes in place of counters, what is known of the counters after them,
+        and what is remembered before them."""
+        K, D = self._slopes.width, len(memory)
+        known = np.where(memory[:, K:][:, :1] > 0, memory[:, :K], self._slopes.unknown(D))
+        new = [
+            _rows(values[w * D : (w + 1) * D, self._rows - n :], mask[w * D : (w + 1) * D, self._rows - n :])
+            for w, n in enumerate(steps)
+        ]
+        rows, slopes = self._slopes.apply(np.concatenate(new), known)
+        return rows, slopes, Memory.unpacked(memory[:, K:], len(self.specs))
 
     def _held(self, told: Advanced, held: NDArray[np.floating]) -> NDArray[np.floating]:
         """(n, D, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
@@ -211,11 +253,7 @@ class SeriesScorer:
     def _check(
         self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]
     ) -> None:
-        rows, C = self._rows, len(self.specs)
-        if values.ndim != 3 or values.shape[1:] != (rows, C):
-            raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {C})")
-        if mask.shape != values.shape:
-            raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
+        self._check_windows(values, mask)
         if of.shape != (len(values),) or of.min(initial=0) < 0:
             raise ValueError(f"of which device it is must be told of each of the {len(values)} windows")
         devices = int(of.max(initial=-1)) + 1
@@ -223,8 +261,18 @@ class SeriesScorer:
             raise ValueError(
                 f"memory of shape {memory.shape}, the model takes ({devices}, {self.memory_width})"
             )
-        if new_rows.shape != of.shape or not 0 <= new_rows.min(initial=0) <= new_rows.max(initial=0) <= rows:
-            raise ValueError(f"new rows must be 0 to {rows} of each of the {len(values)} windows")
+        if (
+            new_rows.shape != of.shape
+            or not 0 <= new_rows.min(initial=0) <= new_rows.max(initial=0) <= self._rows
+        ):
+            raise ValueError(f"new rows must be 0 to {self._rows} of each of the {len(values)} windows")
+
+    def _check_windows(self, values: Floats, mask: Mask) -> None:
+        rows, C = self._rows, len(self.specs)
+        if values.ndim != 3 or values.shape[1:] != (rows, C):
+            raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {C})")
+        if mask.shape != values.shape:
+            raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
 
     def _new_rows(
         self, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]

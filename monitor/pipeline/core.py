@@ -164,7 +164,7 @@ class Pipeline:
             lane = self._lanes[partition]
             self._saver.tell(partition, lane.judge(due.batch, answer))
             kind = due.batch.profile.type
-            views += [View(partition, key, due.batch, sight) for key, sight in lane.sights(kind)]
+            views += [View(partition, key, due, sight) for key, sight in lane.sights(kind)]
             self.observers.scored(due.batch, answer.score)
         return views
 

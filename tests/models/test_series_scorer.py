@@ -132,6 +132,47 @@ def test_an_explanation_shows_healthy_readings_within_the_band_and_faulty_ones_o
     )
 
 
+@pytest.mark.parametrize("rows", [ROWS, 24])
+def test_an_explanation_of_a_known_device_shows_what_its_score_said(
+    trained: TrainedSeries, rows: int
+) -> None:
+    """Although its last reading of a channel, and most of what its share rests on, fell before the window."""
+    known = trained.scorer
+    scorer = SeriesScorer(known.model, CHANNELS, rows, known.threshold, known.identity)
+    values = blower(50, 300).values
+    values[200:245, 1] += 3
+    values[245:, 3] = np.nan
+    windows = np.stack([values[end - rows : end] for end in range(rows, 291, 3)])
+    mask, new = np.isfinite(windows), np.full(len(windows), 3)
+    new[0] = rows
+    of = np.zeros(len(windows), np.intp)
+    nothing = np.zeros((1, scorer.memory_width), np.float32)
+    score, _ = scorer.score_remembering(windows, mask, nothing, new, of)
+    _, memory = scorer.score_remembering(windows[:-3], mask[:-3], nothing, new[:-3], of[:-3])
+    told = scorer.explain_remembering(windows[-3:], mask[-3:], memory, new[-3:], of[-3:])
+    np.testing.assert_allclose(told.attention[0].sum(0), score.share[-1], atol=1e-4)
+    anew = scorer.explain(windows[-1:], mask[-1:]).attention[0].sum(0)
+    assert np.abs(anew - score.share[-1]).max() > 0.1, "of a new device another share would be told"
+    newest = np.exp(np.arange(-15, 1) / 4.0)[:, None] * mask[-1, -16:, 1:3]
+    expected = (newest * told.expected[0, -16:, 1:3]).sum(0) / newest.sum(0)
+    np.testing.assert_allclose(expected, score.expected[-1, 1:3], rtol=1e-3)
+    outside = (windows[-1, :, 1:3] < told.low[0, :, 1:3]) | (windows[-1, :, 1:3] > told.high[0, :, 1:3])
+    assert outside[-12:].mean() < 0.1
+
+
+def test_where_nothing_is_new_the_explanation_is_of_what_is_known(trained: TrainedSeries) -> None:
+    scorer, window = trained.scorer, blower(51, ROWS).values[None]
+    mask, every, none = np.isfinite(window), np.array([ROWS]), np.array([0])
+    nothing = np.zeros((1, scorer.memory_width), np.float32)
+    _, memory = scorer.score_remembering(window, mask, nothing, every)
+    again, first = (
+        scorer.explain_remembering(window, mask, known, new)
+        for known, new in ((memory, none), (nothing, every))
+    )
+    np.testing.assert_array_equal(again.expected, first.expected)
+    assert np.isfinite(scorer.explain_remembering(window, mask, nothing, none).attention).all()
+
+
 def test_a_counter_is_watched_by_its_slope_and_may_be_reset(trained: TrainedSeries) -> None:
     reset, stuck = blower(3, 400), blower(3, 400)
     reset.values[300:, 4] -= reset.values[300, 4]

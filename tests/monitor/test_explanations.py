@@ -12,11 +12,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.scoring import Explanation, Score
+from models.fleet import Series, as_series
+from models.preparation import ChannelSpec
+from models.scoring import Explanation, Score, Scorer
+from models.series import SeriesConfig
+from models.series.learning import fit_series
 from monitor.alerts import Alert, alert_id
+from monitor.due import Due, answer
 from monitor.explanations import MOST_CHANNELS, ExplanationError, Kept, keep, read
-from monitor.findings import Sight
+from monitor.findings import JudgeSettings, Sight, SilenceSettings
 from monitor.inference import Inference
+from monitor.lanes import Lane, LaneRecipe
 from monitor.metrics import Metrics
 from monitor.outbox import Work
 from monitor.picturing import Pictures, View
@@ -120,10 +126,11 @@ class Explaining:
 def view(partition: TopicPartition, device: str, at_ms: int = AT) -> View:
     window = values()[None]
     batch = WindowBatch(PUMP, [device], np.array([at_ms]), window, np.isfinite(window))
-    return View(partition, alert_id(device, MODEL.name, START), batch, Sight(0, device, START, at_ms, 2.4))
+    sight = Sight(0, device, START, at_ms, 2.4)
+    return View(partition, alert_id(device, MODEL.name, START), Due(batch, None, None), sight)
 
 
-def inference(scorer: Explaining) -> Inference:
+def inference(scorer: Scorer) -> Inference:
     return Inference(
         MappingProxyType({PUMP.type: scorer}), Metrics.of_process(device_types=[PUMP.type], notifiers=[])
     )
@@ -141,6 +148,68 @@ async def test_pictures_wait_by_partition_until_they_are_saved() -> None:
     assert pictures.waiting([P0]) == ()
     assert len(pictures.waiting([P0, P1])) == 1
     assert scorer.asked == 4
+
+
+def pumping(seed: int, rows: int) -> Series:
+    """Pressure and current follow a flow that swings."""
+    rng = np.random.default_rng(seed)
+    flow = 25 + 3 * np.sin(np.arange(rows) / 9) + rng.normal(0, 0.3, rows)
+    columns = (
+        10 * flow + rng.normal(0, 4, rows),
+        4 * flow + rng.normal(0, 2, rows),
+        flow,
+        np.full(rows, 25.0),
+    )
+    return as_series(f"SN-{seed}", np.stack(columns, 1).astype(np.float32))
+
+
+def _follows(view: View) -> bool:
+    batch, sight = view.due.batch, view.sight
+    return sight.at_t > START + 640_000 and sight.device in batch.devices[: sight.place]
+
+
+async def test_the_picture_of_a_device_with_a_past_shows_what_the_score_of_its_window_said() -> None:
+    """Its pressure was off for a while before, which counts in the share, but no longer in the window."""
+    channels = [ChannelSpec(c.name, c.role) for c in PUMP.channels]
+    T, step = PUMP.window_rows, PUMP.stride_rows
+    fit = SeriesConfig(practices=1)
+    scorer = fit_series(PUMP.type, "1", channels, T, step, 1.0, [pumping(0, 1500)], fit=fit).scorer
+    recipe = LaneRecipe(
+        {PUMP.type: PUMP}, {PUMP.type: scorer.identity}, {PUMP.type: JudgeSettings()}, SilenceSettings(),
+        memories={PUMP.type: scorer.lasting},
+    )  # fmt: skip
+    lane, devices = Lane(recipe, 1), {f"SN-{seed}": pumping(seed, 900).values for seed in (1, 2)}
+    devices["SN-1"][500:530, 0] += 60
+    devices["SN-1"][640:, 1] += 40
+    ends = np.arange(T, 900, step)
+    views, scores = [], []
+    for some in np.array_split(ends, 9):
+        windows = [(device, end) for end in some for device in devices]
+        values = np.stack([devices[device][end - T : end] for device, end in windows])
+        end_t = np.array([START + 1000 * end for _, end in windows])
+        batch = WindowBatch(PUMP, [device for device, _ in windows], end_t, values, np.isfinite(values))
+        due, _ = lane.begin(batch)
+        said = answer(scorer, due.batch.values, due.batch.mask, due.bias, due.recalled)
+        lane.judge(due.batch, said)
+        found = lane.sights(PUMP.type)
+        views += [View(P0, key, due, sight) for key, sight in found]
+        scores += [said.score.rows(slice(sight.place, sight.place + 1)) for _, sight in found]
+    # One that went to the scorer together with windows of its device before it.
+    view, score = next(both for both in zip(views, scores, strict=True) if _follows(both[0]))
+    pictures = Pictures(inference(scorer))
+    await pictures.take([view])
+    [kept_one] = pictures.waiting([P0])
+    shown = read(kept_one.alert_id, kept_one.body)
+    assert shown.anomaly == pytest.approx(float(score.anomaly[0]), rel=1e-5)
+    weight = np.exp(np.arange(-15, 1) / 4.0)
+    for channel in shown.channels:
+        at = PUMP.index[channel.name]
+        assert sum(channel.attention) == pytest.approx(float(score.share[0, at]), abs=1e-4)
+        expected = np.average(np.array(channel.expected[-16:], np.float64), weights=weight)
+        assert expected == pytest.approx(float(score.expected[0, at]), rel=1e-3)
+    alone = view.due.batch.part([view.sight.place])
+    anew = scorer.explain(alone.values, alone.mask)
+    assert np.abs(anew.attention[0].sum(0) - score.share[0]).max() > 0.005
 
 
 # -- over HTTP and onto paper ------------------------------------------------------------------------------
