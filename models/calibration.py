@@ -196,7 +196,7 @@ def _portions(statistics: int) -> list[float]:
 def open_rows(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
     """(N,) a run of windows → True while an alarm is open: from where a lane fires until the windows that fired it are
     below the hold level."""
-    return latched(_fires(anomaly, rule), running_kth(anomaly, rule) >= rule.hold)
+    return latched(fires(anomaly, rule), running_kth(anomaly, rule) >= rule.hold)
 
 
 def latched(opened: NDArray[np.bool_], held: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -208,15 +208,15 @@ def latched(opened: NDArray[np.bool_], held: NDArray[np.bool_]) -> NDArray[np.bo
     return open_now
 
 
-def _fires(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
-    """(N,) where either lane fires."""
-    fires = running_kth(anomaly, rule) >= 1.0
+def fires(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
+    """(N,) a run of windows → True where either lane fires."""
+    fired = running_kth(anomaly, rule) >= 1.0
     if rule.express is not None:
-        fires |= running_kth(anomaly, rule.express) >= EXPRESS_AT
-    return fires
+        fired |= running_kth(anomaly, rule.express) >= EXPRESS_AT
+    return fired
 
 
 def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 30) -> int:
     """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
-    fired = np.flatnonzero(_fires(anomaly, rule))
+    fired = np.flatnonzero(fires(anomaly, rule))
     return int(len(fired) > 0) + int((np.diff(fired) > apart).sum()) if len(fired) else 0

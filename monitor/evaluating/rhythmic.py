@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import running_kth
+from models.calibration import fires
 from models.rhythm.scorer import RhythmScorer
 from models.rhythm.training import RhythmTraining, every_window, fit
 from models.scoring import ModelIdentity
@@ -27,7 +27,7 @@ class RhythmScores(NamedTuple):
 
     anomaly: NDArray[np.float64]
     alarming: NDArray[np.bool_]
-    """(n,) k of the last windows anomalous, as the threshold was fitted for."""
+    """(n,) the alarm rule fires that the threshold was fitted for."""
 
 
 class RhythmModel:
@@ -44,7 +44,7 @@ class RhythmModel:
         anomaly = self._scorer.score(*every_window(x, recipe)).anomaly
         ends = np.arange(recipe.min_rows, len(x) + 1, recipe.stride_rows) * step_s
         at = np.searchsorted(ends, t_s, side="right") - 1
-        firing = running_kth(anomaly, recipe.rule) >= 1.0
+        firing = fires(anomaly, recipe.rule)
         known = at >= 0
         return RhythmScores(
             np.where(known, anomaly[np.maximum(at, 0)], 0.0).astype(np.float64),

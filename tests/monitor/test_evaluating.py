@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import models.series.learning
+from models.calibration import AlarmRule, ExpressRule
 from models.evaluation import CAUSES, DETECTION
 from models.peers import PEERS, PLAINEST, PeerMissingError
 from models.series import Ablation, SeriesConfig
@@ -337,6 +338,19 @@ def test_a_breath_on_one_channel_is_watched_by_its_cycles(
     assert methods["attendant_levels"]["vus_pr"] is not None
     assert methods["attendant"]["vus_pr"] != methods["attendant_levels"]["vus_pr"]
     assert "attendant_levels_without_attention" in methods
+
+
+def test_a_rhythm_alarms_by_both_lanes_of_the_rule_that_its_threshold_was_fitted_for() -> None:
+    """Three blatant windows are enough, and ten just above the threshold; a window is scored every 4 rows of 50 ms."""
+    anomaly = np.full(200, 0.5, np.float32)
+    anomaly[50:53], anomaly[100:110] = 2.5, 1.1
+    scorer: Any = SimpleNamespace(score=lambda values, _mask: SimpleNamespace(anomaly=anomaly[: len(values)]))
+    recipe = replace(SMALL, rule=AlarmRule(8, 10, express=ExpressRule(2, 3)))
+    t_ms, values = np.arange(800) * 50.0, np.zeros((800, 1), np.float32)
+    exam: Any = SimpleNamespace(recording=SimpleNamespace(t_ms=t_ms, values=values))
+    told = rhythmic.RhythmModel(scorer, recipe).score(exam)
+    begun = np.flatnonzero(np.diff(told.alarming.astype(int)) == 1) + 1
+    assert begun.tolist() == [recipe.min_rows + 4 * window for window in (51, 107)]
 
 
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
