@@ -21,13 +21,15 @@ from safetensors.torch import save as save_tensors
 from models.autoencoder import ModelConfig
 from models.calibration import AlarmRule, ExpressRule, Threshold
 from models.detector import AttentionScorer, Detector
-from models.preparation import ChannelSpec, Role
+from models.preparation import KNOTS, ChannelSpec, Role
 from models.scoring import ModelIdentity
 
 FORMAT = 1
 WEIGHTS, MANIFEST = "weights.safetensors", "manifest.json"
-AS_IT_WAS: Mapping[str, float | int] = {"knots": 17, "squash_span": 0.0, "tokens": 0, "row_masks": 1}
+AS_IT_WAS: Mapping[str, float | int] = {"tokens": 0}
 """Sizes that the manifests of older artifacts leave out: what they were before they could be chosen."""
+NO_CHOICE: Mapping[str, float | int] = {"knots": KNOTS, "squash_span": 0.0, "row_masks": 1}
+"""Sizes that the manifests of older artifacts name, and that cannot be chosen any longer: what they are."""
 MAX_BYTES = 2_000_000
 """Largest weights file that is written or read."""
 
@@ -258,9 +260,22 @@ def read_weights(folder: Path, manifest: Manifest) -> dict[str, torch.Tensor]:
 
 def _detector(folder: Path, manifest: Manifest) -> Detector:
     try:
-        return Detector(specs(manifest), manifest.rows, ModelConfig(**{**AS_IT_WAS, **manifest.model}))  # type: ignore[arg-type]  # checked below
+        return Detector(specs(manifest), manifest.rows, _config(manifest.model))
     except (TypeError, ValueError) as error:
         raise ArtifactError(folder, f"{MANIFEST} describes no model: {error}") from error
+
+
+def _config(sizes: Mapping[str, float | int]) -> ModelConfig:
+    """Of a manifest of this version or of an older one.
+
+    Raises:
+        TypeError, ValueError: sizes that no model of this version has.
+    """
+    for name, only in NO_CHOICE.items():
+        if (size := sizes.get(name, only)) != only:
+            raise ValueError(f"{name} of {size} where this version has {only}; train the model again")
+    chosen: dict[str, Any] = {name: size for name, size in sizes.items() if name not in NO_CHOICE}
+    return ModelConfig(**{**AS_IT_WAS, **chosen})
 
 
 def entries(channels: Iterable[ChannelSpec]) -> tuple[ChannelEntry, ...]:

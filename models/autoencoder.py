@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from models.attention import GatedBlock
 from models.columns import linear, product, through, truth
-from models.preparation import KNOTS, squash
+from models.preparation import squash
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,9 @@ class ModelConfig:
 
     patches: int = 8
     """Time patches that levels, liveliness and context are told by."""
-    knots: int = KNOTS
-    """Quantiles of a setting that its rank is read from."""
-    squash_span: float = 0.0
-    """See `models.preparation.squash`."""
     width: int = 32
     tokens: int = 4
     """Time tokens of the autoencoder's attention; 0: as many as patches."""
-    row_masks: int = 1
-    """1: a time token is told which of its rows were read of each channel; 0: only how many."""
     heads: int = 4
     time_blocks: int = 1
     latent: int = 16
@@ -60,8 +54,7 @@ class TemporalAttentionAutoencoder(nn.Module):
         if rows % P:
             raise ValueError(f"{rows} rows cannot be cut into {P} time tokens")
         self.P, self.L, self.M = P, rows // P, targets
-        self.row_masks = bool(config.row_masks)
-        self.embed = nn.Linear((2 * self.L if self.row_masks else self.L + 1) * targets, d)
+        self.embed = nn.Linear(2 * self.L * targets, d)
         self.position = nn.Parameter(torch.randn(P, d) * 0.02)
         self.over_time = nn.Sequential(*(GatedBlock(d, config.heads) for _ in range(config.time_blocks)))
         self.bottleneck = nn.Linear(P * d, config.latent)
@@ -88,11 +81,7 @@ class TemporalAttentionAutoencoder(nn.Module):
     def _tokens(self, z: Tensor, mask: Tensor) -> Tensor:
         """(T, M, B) deviations and mask → (P, d, B), the embedding of each time token."""
         P, width = self.P, self.L * self.M
-        if self.row_masks:
-            of_readings, of_mask = self.embed.weight.view(-1, width, 2).unbind(2)  # they alternate in it
-        else:
-            of_readings, of_mask = self.embed.weight[:, :width], self.embed.weight[:, width:]
-            mask = mask.reshape(P, self.L, *mask.shape[1:]).mean(1)
+        of_readings, of_mask = self.embed.weight.view(-1, width, 2).unbind(2)  # they alternate in it
         x = (self.position + self.embed.bias)[..., None]
         for part, w in ((z, of_readings * 0.5), (mask, of_mask.contiguous())):
             x = torch.baddbmm(x, w.expand(P, -1, -1), part.reshape(P, w.shape[1], -1))
@@ -143,7 +132,7 @@ class Expectation(nn.Module):
 
     def __init__(self, config: ModelConfig, targets: int, context: int) -> None:
         super().__init__()
-        self.P, self.M, self.squash_span = config.patches, targets, config.squash_span
+        self.P, self.M = config.patches, targets
         self.register_buffer("restless", torch.zeros(targets))
         wide = 4 * config.patches * targets
         h = config.context_hidden
@@ -163,7 +152,7 @@ class Expectation(nn.Module):
         """(T, M, B) off the expected level, in spreads of a single row, squashed; the others (P, M, B)."""
         variance = torch.addcmul(torch.exp(2 * spread), self.restless[:, None], torch.exp(2 * lively))
         off = (z.view(self.P, -1, *z.shape[1:]) - level[:, None]).mul_(variance.rsqrt_()[:, None])
-        return squash(off.view(z.shape), self.squash_span)
+        return squash(off.view(z.shape))
 
 
 class Levels(NamedTuple):

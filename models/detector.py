@@ -71,7 +71,7 @@ class Detector(nn.Module):
     def __init__(self, channels: Sequence[ChannelSpec], rows: int, config: ModelConfig) -> None:
         super().__init__()
         self.channels, self.rows, self.config = tuple(channels), rows, config
-        self.preparation = Preparation(channels, rows, config.patches, config.knots)
+        self.preparation = Preparation(channels, rows, config.patches)
         M, K = len(self.preparation.targets), self.preparation.context_width
         self.subspace = LinearSubspace(rows, M, min(config.max_components, rows * M))
         self.autoencoder = TemporalAttentionAutoencoder(config, rows, M, K)

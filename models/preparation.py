@@ -25,7 +25,7 @@ SQUASH = 5.0
 WILD = 1000.0
 """Readings further out than so many scales are all the same."""
 KNOTS = 17
-"""Quantiles of a setting that its rank is read from, where nothing else is asked for."""
+"""Quantiles of a setting that its rank is read from."""
 ROUNDED = 1e-5
 """Part of a setting that may be due to rounding: knots coincide where many devices share a setting, and the mean of
 equal readings, which every kernel rounds in its own way, must not jump over them."""
@@ -75,16 +75,10 @@ class Prepared(NamedTuple):
     """(C, B) 1.0 where the channel had any reading in the window, else 0.0."""
 
 
-def squash(z: Tensor, span: float = 0.0) -> Tensor:
-    """Identity up to ±SQUASH, then ever flatter; smooth at the join.
-
-    With a `span` e the excess x beyond the join becomes x / (1 + |x| / e), which never reaches e and costs a third of
-    the logarithm, log(1 + |x|), that it is without one.
-    """
+def squash(z: Tensor) -> Tensor:
+    """Identity up to ±SQUASH, then ever flatter, with the logarithm of the excess; smooth at the join."""
     near = torch.clamp(z, -SQUASH, SQUASH)
     excess = z - near
-    if span:
-        return near.addcdiv_(excess, excess.abs().mul_(1 / span).add_(1.0))
     # log1p of the library is ten times slower than log; an excess too small for it is too small for the sum as well.
     size = excess.abs().add_(1.0).log_()
     return near.add_(size.copysign_(excess))
@@ -142,7 +136,7 @@ class Preparation(nn.Module):
     counter_index: Tensor
     setting_index: Tensor
 
-    def __init__(self, channels: Sequence[ChannelSpec], rows: int, patches: int, knots: int = KNOTS) -> None:
+    def __init__(self, channels: Sequence[ChannelSpec], rows: int, patches: int) -> None:
         super().__init__()
         if rows % patches:
             raise ValueError(f"{rows} rows cannot be cut into {patches} patches")
@@ -166,7 +160,7 @@ class Preparation(nn.Module):
         )  # lowest and highest slope believed
         self.register_buffer("context_center", torch.zeros(S))
         self.register_buffer("context_scale", torch.ones(S))
-        self.register_buffer("knots", torch.linspace(0, 1, knots).repeat(S, 1))
+        self.register_buffer("knots", torch.linspace(0, 1, KNOTS).repeat(S, 1))
         values = [channels[i].low + k for i in self.states for k in range(channels[i].categories)]
         self.register_buffer("category", torch.tensor(values), persistent=False)
         for name, index in (("target", self.targets), ("counter", self.counters), ("setting", self.settings)):

@@ -11,6 +11,7 @@ import torch
 from models.artifacts import (
     AS_IT_WAS,
     MANIFEST,
+    NO_CHOICE,
     WEIGHTS,
     ArtifactError,
     Manifest,
@@ -144,13 +145,26 @@ def test_a_manifest_from_before_a_size_could_be_chosen_has_the_model_of_then(
     tiny: TinyFleet, windows: Windows, tmp_path: Path
 ) -> None:
     old = tiny.trained.scorer
-    detector = Detector(old.detector.channels, old.window_rows, ModelConfig(**AS_IT_WAS))  # type: ignore[arg-type]  # ints all, but for one
+    detector = Detector(old.detector.channels, old.window_rows, ModelConfig(**AS_IT_WAS))  # type: ignore[arg-type]  # ints all
     scorer = AttentionScorer(detector, old.threshold, old.identity)
     folder = saved(tiny._replace(trained=tiny.trained._replace(scorer=scorer)), tmp_path)
     manifest = read_manifest(folder)
     assert AS_IT_WAS.keys() <= manifest.model.keys()
     reseal(model={name: size for name, size in manifest.model.items() if name not in AS_IT_WAS})(folder)
     assert_same(load_artifact(folder).score(*windows), scorer.score(*windows))
+
+
+def test_sizes_that_cannot_be_chosen_any_longer_are_read_as_what_they_are_and_refused_as_others(
+    tiny: TinyFleet, windows: Windows, tmp_path: Path
+) -> None:
+    folder = saved(tiny, tmp_path)
+    model = read_manifest(folder).model
+    assert not NO_CHOICE.keys() & model.keys()
+    reseal(model={**model, **NO_CHOICE})(folder)
+    assert_same(load_artifact(folder).score(*windows), tiny.trained.scorer.score(*windows))
+    reseal(model={**model, **NO_CHOICE, "knots": 9})(folder)
+    with pytest.raises(ArtifactError, match="knots of 9 where this version has 17; train the model again"):
+        load_artifact(folder)
 
 
 def test_weights_are_never_unpickled(
