@@ -30,7 +30,7 @@ HOURLY_S: Final = 3600
 
 
 class DeliveryObserver(Protocol):
-    """Counts deliveries; `monitor/metrics.py` is one."""
+    """Counts deliveries; `monitor.metrics.Metrics` is one."""
 
     def record_delivery(
         self, notifier: str, outcome: str, seconds: float, delay_seconds: float | None = None
