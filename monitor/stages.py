@@ -153,7 +153,8 @@ class Mute:
 
 
 class Switch:
-    """Sends nothing to a target that is switched off; its deliveries wait for a person."""
+    """Sends nothing to a target that is switched off; its deliveries wait for a person, who switches it on by sending
+    one of them again."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox

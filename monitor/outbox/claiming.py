@@ -155,6 +155,8 @@ async def turn(
 ) -> None:
     """A person sends a delivery again, or says that it need not arrive.
 
+    Who sends again says that the target is there: one that was switched off is switched on.
+
     Raises:
         UnknownDeliveryError: no such delivery, or an attempt is being made right now.
     """
@@ -169,6 +171,9 @@ async def turn(
     if not result.rowcount:
         raise UnknownDeliveryError(delivery_id, "does not exist or is being sent right now")
     await note(connection, delivery_id, Settlement(state, outcome, detail=f"by {by}"), now_ms)
+    if state is JobState.PENDING:
+        named = select(deliveries.c.target).where(deliveries.c.id == delivery_id)
+        await set_disabled(connection, str((await connection.execute(named)).scalar_one()), None, now_ms)
 
 
 async def next_due(connection: AsyncConnection, names: Sequence[str]) -> int | None:

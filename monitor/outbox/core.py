@@ -208,7 +208,7 @@ class Outbox:
             return await reading.ledger(connection, states=[JobState.PARKED], after=after, limit=limit)
 
     async def replay(self, delivery_id: int, by: str, now_ms: int) -> None:
-        """Send a delivery again, with the same id and bytes, on a fresh schedule.
+        """Send a delivery again, with the same id and bytes, on a fresh schedule. Its target is on again if it was off.
 
         Raises:
             UnknownDeliveryError: no such delivery, or it is being sent right now.
@@ -309,20 +309,11 @@ class Outbox:
             return await claiming.next_due(connection, targets)
 
     async def disable(self, target: str, why: str, now_ms: int) -> None:
-        """Send nothing to this target until `enable`."""
+        """Send nothing to this target until a person sends one of its deliveries again (`replay`)."""
 
         async def transaction() -> None:
             async with self._db.write() as connection:
                 await claiming.set_disabled(connection, target, why, now_ms)
-
-        await shielded(transaction())
-
-    async def enable(self, target: str, now_ms: int) -> None:
-        """Send to this target again; what was parked meanwhile waits for `replay`."""
-
-        async def transaction() -> None:
-            async with self._db.write() as connection:
-                await claiming.set_disabled(connection, target, None, now_ms)
 
         await shielded(transaction())
 

@@ -48,7 +48,10 @@ def deliveries(
 
     @router.post("/{delivery_id}/replay", status_code=HTTPStatus.NO_CONTENT, responses=TURNED)
     async def replay_delivery(delivery_id: DeliveryId, request: Signature) -> None:
-        """Send the same bytes under the same id again, on a fresh schedule of tries."""
+        """Send the same bytes under the same id again, on a fresh schedule of tries.
+
+        A target that was switched off because it answered 410 Gone is switched on again.
+        """
         try:
             await store.replay(delivery_id, request.by, _ms(now()))
         except UnknownDeliveryError:

@@ -88,7 +88,7 @@ class AlertStore(Protocol):
         ...
 
     async def replay(self, delivery_id: int, by: str, now_ms: int) -> None:
-        """Send it again.
+        """Send it again; its target is switched on if it was off.
 
         Raises:
             UnknownDeliveryError: no such delivery, or it is being sent right now.

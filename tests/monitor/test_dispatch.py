@@ -194,7 +194,7 @@ async def test_a_refused_alert_is_parked_and_what_follows_still_goes(outbox: Out
     assert states == [(JobState.PARKED, "rejected"), (JobState.DELIVERED, "delivered")]
 
 
-async def test_gone_switches_the_target_off_until_a_person_switches_it_on(outbox: Outbox) -> None:
+async def test_gone_switches_the_target_off_until_a_person_sends_it_something_again(outbox: Outbox) -> None:
     events = story(steps=3)
     await outbox.record(Work(events=events, now_ms=NOW))
     clock, gone = Time(), Script(Answer(Outcome.GONE, 410, "HTTP 410"))
@@ -206,7 +206,6 @@ async def test_gone_switches_the_target_off_until_a_person_switches_it_on(outbox
     failed = await outbox.failures()
     assert [d.outcome for d in failed] == ["gone", "disabled", "disabled"]
 
-    await outbox.enable("engineering", NOW)
     for delivery in failed:
         await outbox.replay(delivery.id, "m.weber", NOW)
     await until_quiet(outbox, street(outbox, gone, clock), clock)

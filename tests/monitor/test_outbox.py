@@ -462,11 +462,17 @@ async def test_the_backlog_names_what_waits_and_since_when(outbox: Outbox) -> No
     ]
 
 
-async def test_a_target_can_be_switched_off_and_on(outbox: Outbox) -> None:
-    await outbox.disable("engineering", "gone (410)", NOW)
-    assert await outbox.disabled() == {"engineering": "gone (410)"}
-    await outbox.enable("engineering", NOW)
-    assert await outbox.disabled() == {}
+async def test_a_target_that_is_switched_off_is_on_again_when_a_person_sends_it_something_again(
+    outbox: Outbox,
+) -> None:
+    await outbox.record(Work({}, story(), {}, NOW))
+    for target in ("engineering", "topic"):
+        await outbox.disable(target, "gone (410)", NOW)
+    ours = [d for d in await outbox.deliveries(story()[0].alert.id) if d.target == "engineering"]
+    await outbox.discard(ours[0].id, "m.weber", NOW)
+    assert await outbox.disabled() == dict.fromkeys(("engineering", "topic"), "gone (410)")
+    await outbox.replay(ours[0].id, "m.weber", NOW)
+    assert await outbox.disabled() == {"topic": "gone (410)"}
 
 
 async def test_old_resolved_alerts_are_pruned_with_all_that_belongs_to_them(outbox: Outbox) -> None:
