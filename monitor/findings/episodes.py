@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.findings.columns import enlarge
+
 PARTS = 9
 """Planes of a window kept for its channels: share, attention, residual, observed, expected, direction, deviation,
 liveliness, rows for which the channel has been off."""
@@ -105,10 +107,7 @@ class Episodes:
     def _grow(self) -> None:
         old, new = len(self.row), max(8, 2 * len(self.row))
         for name in self.columns():
-            array = getattr(self, name)
-            larger = np.zeros((new, *array.shape[1:]), array.dtype)
-            larger[:old] = array
-            setattr(self, name, larger)
+            setattr(self, name, enlarge(getattr(self, name), new, 0))
         self.row[old:] = -1
         self.free.extend(range(new - 1, old - 1, -1))
 

@@ -69,8 +69,8 @@ class Judge:
         """Of the batch judged last, at most one an episode."""
         self._nameable = np.array([c.role in {"measured", "counter"} for c in profile.channels])
         self._teller = Teller(profile, model, self._nameable, self.settings.evidence_channels)
-        # Anomalous windows further apart than this are no one run, however few windows lie between.
         self._ring = max(self.settings.n, self.settings.express_n or 0)
+        # Anomalous windows further apart than this are no one run, however few windows lie between.
         self._reach_ms = 2 * self._ring * profile.stride_rows * profile.grid_ms
         self._watched = Watched()
         self._episodes = Episodes(self._ring, len(profile.channels))

@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-NEVER: Final = int(np.iinfo(np.int64).min)
+from monitor.findings.columns import NEVER, enlarge
+
 AWAKE, SILENT, WITH_SITE = 0, 1, 2
 
 
@@ -76,10 +77,7 @@ class Roll:
         if len(self) > len(self._last):
             size = max(16, 2 * len(self._last), len(self))
             for name in self.COLUMNS:
-                array = getattr(self, f"_{name}")
-                larger = np.zeros(size, array.dtype)
-                larger[: len(array)] = array
-                setattr(self, f"_{name}", larger)
+                setattr(self, f"_{name}", enlarge(getattr(self, f"_{name}"), size, 0))
         self._after[start : len(self)] = after
         for column in (self._last, self._origin, self._since):
             column[start : len(self)] = NEVER

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.findings.blob import SnapshotError, pack, unpack
+from monitor.findings.columns import NEVER
 from monitor.findings.finding import (
     SILENCE,
     SITE,
@@ -24,7 +25,7 @@ from monitor.findings.finding import (
     Severity,
     SilenceSettings,
 )
-from monitor.findings.roll import AWAKE, NEVER, SILENT, WITH_SITE, Roll
+from monitor.findings.roll import AWAKE, SILENT, WITH_SITE, Roll
 
 _SAVED = ("last", "origin", "state", "since")
 

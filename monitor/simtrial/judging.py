@@ -144,9 +144,8 @@ def _caught(
 
 
 def _suspected(finding: Finding) -> str | None:
-    """The fault that a finding names first, where findings name any."""
-    named = getattr(finding, "suspicions", ())
-    return named[0].fault if named else None
+    """The fault that a finding names first, where it names any."""
+    return finding.suspicions[0].fault if finding.suspicions else None
 
 
 def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
-from monitor.alerts import Alert, EventType, Status
+from monitor.alerts import Alert, EventType, Status, milliseconds
 from monitor.explanations import AlertExplanation, ExplanationError, read
 from monitor.findings import Kind, Severity
 from monitor.metrics import Metrics
@@ -126,7 +126,7 @@ async def _acknowledge(
     if before.acknowledged is None and before.status is Status.RESOLVED:
         raise _resolved(before)
     try:
-        alert = await store.acknowledge(alert_id, request.by, request.note, int(at.timestamp() * 1000))
+        alert = await store.acknowledge(alert_id, request.by, request.note, milliseconds(at))
     except UnknownAlertError:
         raise _unknown(alert_id) from None
     if alert.acknowledged is None or alert.acknowledged.by != request.by:

@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, Path, Query
 
-from monitor.alerts import EventType, moment
+from monitor.alerts import EventType, milliseconds, moment
 from monitor.outbox import Attempt, Delivery, UnknownDeliveryError
 from monitor.web.ports import AlertStore
 from monitor.web.problems import ProblemError, ProblemKind, documented
@@ -53,7 +53,7 @@ def deliveries(
         A target that was switched off because it answered 410 Gone is switched on again.
         """
         try:
-            await store.replay(delivery_id, request.by, _ms(now()))
+            await store.replay(delivery_id, request.by, milliseconds(now()))
         except UnknownDeliveryError:
             raise _unknown(delivery_id) from None
         woken()
@@ -63,7 +63,7 @@ def deliveries(
     async def discard_delivery(delivery_id: DeliveryId, request: Signature) -> None:
         """Say that it need not arrive any more; its attempts, and who said so, stay on record."""
         try:
-            await store.discard(delivery_id, request.by, _ms(now()))
+            await store.discard(delivery_id, request.by, milliseconds(now()))
         except UnknownDeliveryError:
             raise _unknown(delivery_id) from None
         # What waits behind it, of the same alert, may go now.
@@ -99,10 +99,6 @@ def _attempt(attempt: Attempt) -> DeliveryAttempt:
         duration_s=attempt.duration_ms / 1000,
         next_try_at=None if attempt.next_try_ms is None else moment(attempt.next_try_ms),
     )
-
-
-def _ms(at: datetime) -> int:
-    return int(at.timestamp() * 1000)
 
 
 def _unknown(delivery_id: int) -> ProblemError:
