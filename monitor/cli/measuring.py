@@ -60,13 +60,14 @@ def evaluate(
     if not folders:
         fail("name a folder of labelled recordings, or say --simulated")
     from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
+    from monitor.longrun import ReportError
 
     try:
         places, names = peers_asked(peers, folders)
         evaluate_command(
             places, seeds=chosen, report=report, peers=names, vus_window=vus_window, budget=budget, jobs=jobs
         )
-    except EvaluateError as error:
+    except (EvaluateError, ReportError) as error:
         fail(str(error))
 
 
@@ -74,6 +75,7 @@ def _evaluate_simulated(
     types: str | None, seeds: list[int], severities: str | None, devices: int | None, models: list[Path],
     profiles: list[Path], jobs: int, report: Path | None,
 ) -> None:  # fmt: skip
+    from monitor.longrun import ReportError
     from monitor.simtrial import BenchmarkError, Trial, simulated_command
 
     trial = Trial(seeds=tuple(seeds), devices=devices)
@@ -84,7 +86,7 @@ def _evaluate_simulated(
         simulated_command(
             types=names, trial=trial, models=models, profiles=profiles, report=report, jobs=jobs
         )
-    except (BenchmarkError, ValueError) as error:
+    except (BenchmarkError, ReportError, ValueError) as error:
         fail(str(error))
 
 

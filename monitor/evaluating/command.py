@@ -1,40 +1,23 @@
 """Goes through all files, one after the other or in parallel, shows how far it is, and writes the report."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskID,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from models.peers import PEERS, PLAINEST
 from models.recipe import BUDGET
 from monitor.evaluating.cases import EvaluateError, Job, find_jobs
 from monitor.evaluating.measuring import Ask, Measured, measure
+from monitor.longrun import bar, workers, write_report
 from monitor.scoreboard import averages, comparisons, overall, seed_by_seed, show
 
 if TYPE_CHECKING:
     from models.series import SeriesConfig
-
-COLUMNS = (
-    TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
-    TimeRemainingColumn(),
-)  # fmt: skip
-_SPEED_OVER_S = 86_400.0
-"""A series may take minutes; the speed is that of the whole run."""
 
 
 @dataclass
@@ -90,22 +73,23 @@ def evaluate_command(
         jobs: series at a time, a process each.
 
     Raises:
-        EvaluateError: a folder that cannot be read, a report that cannot be written, nothing to measure.
+        EvaluateError: a folder that cannot be read, or nothing to measure.
+        ReportError: the report cannot be written.
     """
     busy, console = console or Console(stderr=True), console or Console()
     files = find_jobs(folders)
     asked = tuple(name for name in PEERS if name in {*peers, *PLAINEST})
     ask = Ask(tuple(seeds), asked, vus_window, config, BUDGET if budget is None else budget)
     board = _Board()
-    _write(report, board.report(finished=False))
-    with Progress(*COLUMNS, console=busy, transient=True, speed_estimate_period=_SPEED_OVER_S) as progress:
+    write_report(report, board.report(finished=False))
+    with bar(busy) as progress:
         weights = tuple(_size(job) ** 0.5 for job in files)
-        bar = _Bar(progress, progress.add_task("series", total=sum(weights)), weights)
-        for k, measured in _all(files, ask, bar, jobs):
+        shown = _Bar(progress, progress.add_task("series", total=sum(weights)), weights)
+        for k, measured in _all(files, ask, shown, jobs):
             board.measured[k] = measured
-            _write(report, board.report(finished=False))
+            write_report(report, board.report(finished=False))
     outcome = board.report(finished=True)
-    _write(report, outcome)
+    write_report(report, outcome)
     show(console, outcome)
     if not outcome["series"]:
         first = outcome["skipped"][0]
@@ -146,7 +130,7 @@ def _all(files: Sequence[Job], ask: Ask, bar: _Bar, jobs: int) -> Iterator[tuple
             tell("series", 1.0)
             yield k, measured
         return
-    with _workers(min(jobs, len(files))) as pool:
+    with workers(min(jobs, len(files))) as pool:
         # The longest first, so that none of them is alone at the end.
         order = sorted(range(len(files)), key=lambda k: -bar.weights[k])
         running: dict[Future[Measured], int] = {pool.submit(measure, files[k], ask): k for k in order}
@@ -157,29 +141,8 @@ def _all(files: Sequence[Job], ask: Ask, bar: _Bar, jobs: int) -> Iterator[tuple
             yield k, measured
 
 
-@contextmanager
-def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes: a forked torch may hang. What is not begun is dropped when one fails."""
-    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _size(job: Job) -> int:
     try:
         return max(job.path.stat().st_size, 1)
     except OSError:
         return 1
-
-
-def _write(report: Path | None, content: dict[str, Any]) -> None:
-    if report is None:
-        return
-    try:
-        report.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
-    except OSError as error:
-        raise EvaluateError(
-            f"{report}: cannot be written: {error.strerror}; name a file in a folder that is there"
-        ) from None

@@ -4,28 +4,19 @@ Goes through the types, alone or in parallel, shows how far it is, prints tables
 independent of all others, so that the figures are the same however many processes share the work.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from models.artifacts import ArtifactError, Manifest, read_manifest
 from models.loading import load_scorer
 from monitor.findings import JudgeSettings
+from monitor.longrun import bar, workers, write_report
 from monitor.settings import SHIPPED_MODELS
 from monitor.simtrial.judging import TOGETHER, Subject, fault_rows, healthy_rows
 from monitor.simtrial.rates import summary
@@ -34,12 +25,6 @@ from monitor.simtrial.tables import show
 from streams.devices import DeviceProfile, ProfileError, load_profiles
 from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, lookalike_specs
 
-COLUMNS = (
-    TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"),
-    TimeRemainingColumn(),
-)  # fmt: skip
-_SPEED_OVER_S = 86_400.0
-"""The speed is that of the whole run: a piece of work may take half a minute."""
 Row = dict[str, Any]
 
 
@@ -107,22 +92,22 @@ def simulated_command(
         jobs: processes at work.
 
     Raises:
-        BenchmarkError: an unknown type, a model or profile that cannot be used, nothing to try, a file that cannot
-            be written.
+        BenchmarkError: an unknown type, a model or profile that cannot be used, nothing to try.
+        ReportError: the report cannot be written.
     """
     busy, console = console or Console(stderr=True), console or Console()
     trial = trial or Trial()
     chosen, skipped = _candidates(types, models, profiles)
     pieces = [piece for candidate in chosen for piece in _pieces(candidate, trial)]
-    _write(report, {"skipped": skipped})
+    write_report(report, {"skipped": skipped})
     done: list[_Done] = []
-    with Progress(*COLUMNS, console=busy, transient=True, speed_estimate_period=_SPEED_OVER_S) as progress:
+    with bar(busy) as progress:
         task = progress.add_task("simulating", total=sum(piece.hours() for piece in pieces))
         for piece, one in _all(pieces, jobs):
             done.append(one)
             progress.update(task, advance=piece.hours(), description=piece.kind)
     outcome = _report(chosen, trial, done, skipped)
-    _write(report, outcome)
+    write_report(report, outcome)
     show(console, outcome)
     return outcome
 
@@ -202,14 +187,10 @@ def _all(pieces: Sequence[_Piece], jobs: int) -> Iterator[tuple[_Piece, _Done]]:
         for piece in pieces:
             yield piece, _work(piece)
         return
-    # Fresh processes: a forked torch may hang.
-    pool = ProcessPoolExecutor(min(jobs, len(pieces)), mp_context=get_context("spawn"))
-    try:
+    with workers(min(jobs, len(pieces))) as pool:
         running = {pool.submit(_work, piece): piece for piece in sorted(pieces, key=lambda p: -p.hours())}
         for done in as_completed(running):
             yield running[done], done.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _work(piece: _Piece) -> _Done:
@@ -253,14 +234,3 @@ def _lookalikes(kind: str, healthy: Sequence[Mapping[str, Any]]) -> dict[str, di
     blamed = Counter(name for row in healthy for name in row["during"])
     names = [*lookalike_specs(kind), "nothing"]
     return {name: {"events": came[name], "false_alarms": blamed[name]} for name in names}
-
-
-def _write(report: Path | None, content: Mapping[str, Any]) -> None:
-    if report is None:
-        return
-    try:
-        report.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
-    except OSError as error:
-        raise BenchmarkError(
-            f"{report}: cannot be written: {error.strerror}; name a file in a folder that is there"
-        ) from None

@@ -131,3 +131,14 @@ def test_an_evaluation_that_makes_no_sense_is_refused_in_one_line(arguments: lis
     assert done.exit_code == 2
     assert words in done.output
     assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["evaluate --simulated", "bench", "demo", "zoo --out models"])
+def test_a_report_into_a_folder_that_is_not_there_is_refused_before_the_work(
+    command: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "none" / "report.json"
+    done = CliRunner().invoke(app, [*command.split(), "--json", str(file)])
+    assert done.exit_code == 2
+    assert f"there is no folder {file.parent}; make it, or name another file" in done.output
+    assert done.output.count("\n") == 1

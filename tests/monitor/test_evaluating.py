@@ -20,6 +20,7 @@ from models.evaluation import CAUSES, DETECTION
 from models.peers import PEERS, PLAINEST, PeerMissingError
 from models.series import Ablation, SeriesConfig
 from monitor.evaluating import EvaluateError, evaluate_command, measuring, peers_asked, rhythmic
+from monitor.longrun import ReportError
 from monitor.scoreboard import averages, comparisons, show
 from tests.models.rhythm import SMALL, breathing
 
@@ -218,7 +219,7 @@ def test_a_wrong_path_or_file_is_one_readable_line(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_said_before_any_training(tmp_path: Path) -> None:
     write(tmp_path / "pumps", "one")
     console = screen()
-    with pytest.raises(EvaluateError, match="cannot be written: No such file"):
+    with pytest.raises(ReportError, match="cannot be written: No such file"):
         evaluate_command([tmp_path / "pumps"], report=tmp_path / "no" / "report.json", console=console)
     assert written(console) == ""
 
