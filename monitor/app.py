@@ -26,7 +26,7 @@ from monitor.notifiers.kafka_topic import KafkaTopicNotifier
 from monitor.notifiers.webhook import WebhookNotifier
 from monitor.outbox import Outbox, OutboxError
 from monitor.pipeline import Observers, Pipeline, PipelineSettings
-from monitor.settings import SHIPPED_MODELS, Settings
+from monitor.settings import SHIPPED_MODELS, ModelSettings, Settings
 from monitor.web import Access, ListenError, create_app, serve
 from streams.devices import DeviceProfile, ProfileError, load_profiles
 from streams.kafka import DataLoss, KafkaSink, KafkaSource, ensure_topics
@@ -157,31 +157,40 @@ def _losses(metrics: Metrics) -> Callable[[DataLoss], None]:
     return tell
 
 
-def _load(
-    settings: Settings,
-) -> tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, "AlarmRule"]]:
-    """Profiles, models, and the alarm rule that each model was fitted for.
+Loaded = tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, "AlarmRule"]]
+"""Profiles, models, and the alarm rule that each model was fitted for; by device type."""
 
-    torch is imported here, off the event loop.
+
+def _load(settings: Settings) -> Loaded:
+    """All that is read from files. torch is imported here, off the event loop."""
+    loaded = load_models(settings.models)
+    device = importlib.import_module("models.loading").choose_device(settings.models.device)
+    structlog.get_logger(component="start").info("scoring", device=str(device), types=sorted(loaded[1]))
+    return loaded
+
+
+def load_models(settings: ModelSettings) -> Loaded:
+    """Everything in the folders of models and profiles; a later one of a type replaces an earlier, and a shipped one.
+
+    Raises:
+        StartError: a file that cannot be used, or a model that does not fit its profile.
     """
     loading = importlib.import_module("models.loading")
     try:
-        profiles = load_profiles(settings.models.profile_folders)
+        profiles = load_profiles(settings.profile_folders)
     except ProfileError as error:
         raise StartError(f"device profile {error.file} cannot be used", error.problems) from None
     scorers: dict[str, Scorer] = {}
     rules: dict[str, AlarmRule] = {}
-    for folder in (SHIPPED_MODELS, *settings.models.folders):
+    for folder in (SHIPPED_MODELS, *settings.folders):
         for manifest in sorted(folder.glob("**/manifest.json")):
             try:
-                scorer = loading.load_scorer(manifest.parent, settings.models.device)
+                scorer = loading.load_scorer(manifest.parent, settings.device)
                 rule = loading.alarm_rule(manifest.parent)
             except (loading.ArtifactError, ValueError) as error:
                 raise StartError("a trained model cannot be used", [str(error)]) from None
             _check_fit(manifest.parent, scorer, profiles)
             scorers[scorer.identity.name], rules[scorer.identity.name] = scorer, rule
-    device = loading.choose_device(settings.models.device)
-    structlog.get_logger(component="start").info("scoring", device=str(device), types=sorted(scorers))
     return profiles, scorers, rules
 
 

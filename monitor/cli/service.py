@@ -85,7 +85,7 @@ def _settings(config: Path | None) -> "Settings":
 
 
 def _check_files(settings: "Settings") -> None:
-    """Profiles and models are files, so they can be checked without a connection."""
+    """Profiles and models are files, so they can be checked without a connection, and on a machine without the GPU."""
     from monitor.settings import SettingsError
     from streams.devices import ProfileError, load_profiles
 
@@ -93,3 +93,11 @@ def _check_files(settings: "Settings") -> None:
         load_profiles(settings.models.profile_folders)
     except ProfileError as error:
         raise SettingsError(str(error.file), error.problems) from None
+    # The shipped models alone are tested, and torch takes seconds to be imported.
+    if settings.models.folders:
+        from monitor.app import StartError, load_models
+
+        try:
+            load_models(settings.models.model_copy(update={"device": "cpu"}))
+        except StartError as error:
+            raise SettingsError("models.folders", [": ".join([str(error), *error.details])]) from None

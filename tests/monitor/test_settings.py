@@ -101,6 +101,25 @@ def test_check_config_says_good_and_shows_no_secret(tmp_path: Path) -> None:
     assert "a-token-long-enough" not in done.stdout
 
 
+def test_check_config_tells_of_a_model_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "pump").mkdir(parents=True)
+    settings = GOOD + f'\n[models]\nfolders = ["{tmp_path / "mine"}"]\n'
+    command = [
+        sys.executable,
+        "-m",
+        "monitor.cli",
+        "check-config",
+        "--config",
+        str(_write(tmp_path, settings)),
+    ]
+    good = subprocess.run(command, capture_output=True, text=True, check=False)
+    (tmp_path / "mine" / "pump" / "manifest.json").write_text("{}")
+    damaged = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (good.returncode, damaged.returncode) == (0, 2), good.stderr
+    assert "models.folders: 1 problem\n  a trained model cannot be used: " in damaged.stderr
+    assert "manifest.json is no manifest" in damaged.stderr
+
+
 def test_a_variable_comes_over_the_file(tmp_path: Path) -> None:
     environment = {
         "ATTENDANT_WEB__PORT": "9999",
