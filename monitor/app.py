@@ -86,7 +86,9 @@ async def open_service(
         profiles, scorers, rules = await asyncio.to_thread(_load, settings)
         for scorer in scorers.values():
             log.info("model loaded", type=scorer.identity.name, version=scorer.identity.version)
-        metrics = Metrics.of_process(device_types=profiles, notifiers=_targets(settings))
+        metrics = Metrics.of_process(
+            device_types=profiles, notifiers=_targets(settings), topics=[settings.telemetry.topic]
+        )
         metrics.set_started(__version__, time.time())
         for scorer in scorers.values():
             metrics.set_model(scorer.identity)

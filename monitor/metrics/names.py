@@ -69,6 +69,7 @@ class Names:
         registry: where they are registered; one registry holds them once.
         device_types: the configured types; their series exist from the start, at 0.
         notifiers: the configured targets of deliveries; their series exist from the start, at 0.
+        topics: the topics that are read; likewise, so that a rate over them is 0 and not missing.
         top: how many alarming devices are shown by id.
     """
 
@@ -78,6 +79,7 @@ class Names:
         *,
         device_types: Collection[str] = (),
         notifiers: Collection[str] = (),
+        topics: Collection[str] = (),
         top: int = 20,
     ) -> None:
         self.registry = registry
@@ -91,6 +93,7 @@ class Names:
         self._show_closed_labels()
         self.expect_types(device_types)
         self.expect_notifiers(notifiers)
+        self.expect_topics(topics)
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(f"attendant_{name}", help_text, labels, registry=self.registry)

@@ -27,14 +27,15 @@ class Metrics(Names):
 
     @classmethod
     def of_process(
-        cls, *, device_types: Collection[str] = (), notifiers: Collection[str] = (), top: int = 20
-    ) -> "Metrics":
+        cls, *, device_types: Collection[str] = (), notifiers: Collection[str] = (), topics: Collection[str] = (),
+        top: int = 20,
+    ) -> "Metrics":  # fmt: skip
         """With a registry of its own that also shows the process: memory, CPU, files, Python's collector."""
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
-        return cls(registry, device_types=device_types, notifiers=notifiers, top=top)
+        return cls(registry, device_types=device_types, notifiers=notifiers, topics=topics, top=top)
 
     # What the pipeline calls, once a poll or rarer ---------------------------------------------------------
 

@@ -86,12 +86,6 @@ class WebhookSettings(BaseModel):
             raise ValueError("url: plain http is only for receivers on the allow list")
         return self
 
-    @property
-    def shown_url(self) -> str:
-        """Scheme and host: what may be logged."""
-        parts = urlsplit(self.url.get_secret_value())
-        return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-
 
 def _problem(secret: str) -> str | None:
     """What is wrong with a secret, without the secret."""
