@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import structlog
 
 from models.scoring import Explanation, Scorer
 from monitor.due import Answer, Bias, Due, answer, explained
 from monitor.findings import Recalled
-from monitor.metrics import Metrics
+from monitor.metrics import Metrics, WindowSkip
 
 
 class MissingModelError(Exception):
@@ -32,6 +33,7 @@ class Inference:
     def __init__(self, scorers: Mapping[str, Scorer], metrics: Metrics) -> None:
         self._scorers = scorers
         self._metrics = metrics
+        self._log = structlog.get_logger(component="inference")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="scorer")
 
     def scorer(self, device_type: str) -> Scorer:
@@ -48,41 +50,56 @@ class Inference:
     def knows(self, device_type: str) -> bool:
         return device_type in self._scorers
 
-    async def score(self, due: Sequence[Due]) -> list[Answer]:
-        """One answer a batch, in the order of `due`; no bias is a bias of 0."""
+    async def score(self, due: Sequence[Due]) -> list[Answer | None]:
+        """One answer a batch, in the order of `due`; None where the model of its type failed, which stops no other.
+
+        Windows that were not scored are counted, and the log says why: a model that always fails must not stop the
+        devices that are judged by others.
+        """
         if not due:
             return []
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._score, due)
 
-    def _score(self, due: Sequence[Due]) -> list[Answer]:
+    def _score(self, due: Sequence[Due]) -> list[Answer | None]:
         answers: list[Answer | None] = [None] * len(due)
         by_type: dict[str, list[int]] = {}
         for position, one in enumerate(due):
             by_type.setdefault(one.batch.profile.type, []).append(position)
         for device_type, positions in by_type.items():
-            found = self._score_type(device_type, [due[position] for position in positions])
-            for position, told in zip(positions, found, strict=True):
-                answers[position] = told
-        return [told for told in answers if told is not None]
+            scorer, some = self.scorer(device_type), [due[position] for position in positions]
+            try:
+                found = self._score_type(scorer, device_type, some)
+            except Exception:
+                windows = sum(len(one.batch) for one in some)
+                self._log.exception("a model failed", type=device_type, windows=windows)
+                self._metrics.count_skipped(WindowSkip.SCORER_FAILED, windows)
+            else:
+                for position, told in zip(positions, found, strict=True):
+                    answers[position] = told
+        return answers
 
-    def _score_type(self, device_type: str, due: Sequence[Due]) -> list[Answer]:
+    def _score_type(self, scorer: Scorer, device_type: str, due: Sequence[Due]) -> list[Answer]:
         started = time.perf_counter()
         batches = [one.batch for one in due]
         values = (
             np.concatenate([batch.values for batch in batches]) if len(batches) > 1 else batches[0].values
         )
         mask = np.concatenate([batch.mask for batch in batches]) if len(batches) > 1 else batches[0].mask
-        told = answer(self.scorer(device_type), values, mask, _bias(due), _recalled(due))
+        told = answer(scorer, values, mask, _bias(due), _recalled(due))
         self._metrics.record_score(device_type, len(values), time.perf_counter() - started)
         windows = _parts([len(batch) for batch in batches])
         devices = _parts([0 if one.recalled is None else len(one.recalled.memory) for one in due])
         return [told.part(*some) for some in zip(windows, devices, strict=True)]
 
     async def explain(self, device_type: str, due: Sequence[Due]) -> Explanation | None:
-        """Explain the last window of each, a few of one type; None where its scorer explains nothing."""
+        """Explain the last window of each, a few of one type; None where its scorer explains nothing, or failed."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, explained, self.scorer(device_type), due)
+        try:
+            return await loop.run_in_executor(self._thread, explained, self.scorer(device_type), due)
+        except Exception:
+            self._log.exception("a model failed to explain", type=device_type, windows=len(due))
+            return None
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)

@@ -50,8 +50,8 @@ class WindowSkip(StrEnum):
     """Why a due window was not scored."""
 
     NO_MODEL = "no_model"
-    FEW_READINGS = "few_readings"
     SCORER_FAILED = "scorer_failed"
+    """The model raised an error."""
 
 
 class CheckpointOutcome(StrEnum):

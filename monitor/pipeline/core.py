@@ -161,6 +161,8 @@ class Pipeline:
             ready.append(due)
         answers = await self.inference.score(ready)
         for (partition, _), due, answer in zip(turn, ready, answers, strict=True):
+            if answer is None:
+                continue
             lane = self._lanes[partition]
             self._saver.tell(partition, lane.judge(due.batch, answer))
             kind = due.batch.profile.type

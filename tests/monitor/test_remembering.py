@@ -317,6 +317,8 @@ async def test_batches_of_several_partitions_go_to_the_scorer_together_and_each_
         one, other = await inference.score(due)
     finally:
         inference.close()
+    assert one is not None
+    assert other is not None
     assert scorer.asked == [4]
     assert _list(one.memory) == [[20, 200], [30, pytest.approx(500 / 3)]]
     assert _list(other.memory) == [[50, 140]]
