@@ -1,4 +1,4 @@
-"""What commands that measure for minutes share: the bar, the processes, and the report as a file. Measures nothing."""
+"""What commands that measure for minutes share: bar, processes, tables, and the report as a file. Measures nothing."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 _SPEED_OVER_S = 86_400.0
 """A piece of the work may take minutes; the speed is that of the whole run."""
@@ -33,6 +35,13 @@ def bar(console: Console) -> Progress:
         TimeRemainingColumn(),
     )  # fmt: skip
     return Progress(*columns, console=console, transient=True, speed_estimate_period=_SPEED_OVER_S)
+
+
+def blank_table(title: str, first: str) -> Table:
+    """Of figures, without any yet; `first` heads the column that names the rows."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column(first, no_wrap=True)
+    return table
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from models.peers import PEERS, PLAINEST
 from models.recipe import BUDGET
 from monitor.evaluating.cases import EvaluateError, Job, find_jobs
 from monitor.evaluating.measuring import Ask, Measured, measure
+from monitor.evaluating.scoreboard import averages, comparisons, overall, seed_by_seed, show
 from monitor.longrun import bar, workers, write_report
-from monitor.scoreboard import averages, comparisons, overall, seed_by_seed, show
 
 if TYPE_CHECKING:
     from models.series import SeriesConfig

@@ -15,7 +15,7 @@ from models.peers import PEERS, PeerMissingError, PeerScores, standardized
 from models.recipe import BUDGET, TrainingConfig
 from monitor.evaluating.cases import Case, EvaluateError, Exam, Job, read_case
 from monitor.evaluating.rhythmic import rhythm_model
-from monitor.scoreboard import AT_BUDGET, OURS
+from monitor.evaluating.scoreboard import AT_BUDGET, OURS
 
 if TYPE_CHECKING:
     from models.series import RowScores, SeriesConfig

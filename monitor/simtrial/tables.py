@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+
+from monitor.longrun import blank_table
 
 FAULT_COLUMNS = {
     "detected": "detected", "top1": "top-1", "top3": "top-3", "hypothesis_top1": "fault named",
@@ -37,7 +37,7 @@ def _hits(figures: Mapping[str, Any]) -> str:
 
 
 def _rates(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
-    table = _blank("simulated faults of severity 0.5 or more; rates with their 95 % intervals", "type")
+    table = blank_table("simulated faults of severity 0.5 or more; rates with their 95 % intervals", "type")
     for heading in ("faults", *FAULT_COLUMNS.values()):
         table.add_column(heading, justify="right")
     for kind, figures in types.items():
@@ -47,7 +47,7 @@ def _rates(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _times(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
-    table = _blank("medians of the times; false alarms on fault-free devices, a device-month", "type")
+    table = blank_table("medians of the times; false alarms on fault-free devices, a device-month", "type")
     for heading in ("delay, s", "lead, s", "before own", "days", "alarms", "a month", "asked"):
         table.add_column(heading, justify="right")
     for kind, figures in types.items():
@@ -61,12 +61,6 @@ def _times(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
             _rate(figures["asked_false_alarms_per_device_month"], None),
         )  # fmt: skip
     console.print(table)
-
-
-def _blank(title: str, first: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column(first, no_wrap=True)
-    return table
 
 
 def _rate(value: float | None, interval: Sequence[float] | None) -> str:

@@ -20,8 +20,8 @@ from models.evaluation import CAUSES, DETECTION
 from models.peers import PEERS, PLAINEST, PeerMissingError
 from models.series import Ablation, SeriesConfig
 from monitor.evaluating import EvaluateError, evaluate_command, measuring, peers_asked, rhythmic
+from monitor.evaluating.scoreboard import averages, comparisons, show
 from monitor.longrun import ReportError
-from monitor.scoreboard import averages, comparisons, show
 from tests.models.rhythm import SMALL, breathing
 
 QUICK = SeriesConfig(practice_rows=150)

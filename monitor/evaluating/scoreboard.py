@@ -4,12 +4,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from models.evaluation import CAUSES, DETECTION, paired_bootstrap
+from monitor.longrun import blank_table
 
 OURS = "attendant"
 AT_BUDGET = "_at_budget"
@@ -137,7 +136,7 @@ def _tables(console: Console, title: str, methods: Mapping[str, Mapping[str, Any
 
 def _series_table(console: Console, title: str, ours: Sequence[Row]) -> None:
     """Mean over the seeds; of the figure that is looked at most, every seed."""
-    table = _blank("series", title)
+    table = blank_table(title, "series")
     for heading in (*SERIES_COLUMNS.values(), "VUS-PR, each seed"):
         table.add_column(heading, justify="right")
     for name in dict.fromkeys(row["series"] for row in ours):
@@ -154,18 +153,12 @@ def _table(
     rows = {name: cells for name, cells in rows.items() if any(cell is not None for cell in cells)}
     if not rows:
         return
-    table = _blank("method", title)
+    table = blank_table(title, "method")
     for heading in columns.values():
         table.add_column(heading, justify="right")
     for name in sorted(rows, key=lambda name: not name.startswith(OURS)):
         table.add_row(name, *map(_cell, rows[name]), style="bold" if name == OURS else None)
     console.print(table)
-
-
-def _blank(first: str, title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=0)
-    table.add_column(first, no_wrap=True)
-    return table
 
 
 def _cell(value: float | None) -> str:
@@ -175,7 +168,7 @@ def _cell(value: float | None) -> str:
 
 
 def _intervals(console: Console, methods: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    table = _blank("against", "attendant's lead over all series, 95 % interval")
+    table = blank_table("attendant's lead over all series, 95 % interval", "against")
     for figure in COMPARED:
         table.add_column({**RANKING_COLUMNS, **OWN_COLUMNS, **CAUSE_COLUMNS}[figure], justify="right")
     for method, figures in methods.items():
