@@ -307,6 +307,15 @@ def test_an_array_that_belongs_to_no_model_is_refused(trained: TrainedSeries, tm
         load_series(tmp_path)
 
 
+def test_the_threshold_is_fitted_on_what_windows_come_to_from_the_first_that_is_judged(
+    trained: TrainedSeries,
+) -> None:
+    scorer, device = trained.scorer, blower(8, 300)
+    statistics = scorer.statistics(device.values, STRIDE)
+    _, told = streamed(scorer, device.values, [MIN_ROWS] + [STRIDE] * ((300 - MIN_ROWS) // STRIDE))
+    np.testing.assert_allclose(scorer.threshold.anomaly(statistics), told.anomaly, atol=1e-4)
+
+
 def test_the_threshold_keeps_to_its_budget_on_days_that_the_model_does_not_know() -> None:
     day = round(86_400 / ROW_S)
     config = TrainingConfig(budget=1.0)
