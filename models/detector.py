@@ -161,9 +161,12 @@ class AttentionScorer:
         self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
     ) -> Score:
         """See `models.scoring.AdaptableScorer.score_adapted`."""
+        self._check_bias(values, bias)
+        return self._score(values, mask, bias)
+
+    def _check_bias(self, values: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
         if bias.shape != (len(values), len(self.detector.channels)):
             raise ValueError(f"bias of shape {bias.shape} beside values of shape {values.shape}")
-        return self._score(values, mask, bias)
 
     def _score(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
@@ -189,16 +192,29 @@ class AttentionScorer:
             parts.append(torch.stack(statistic, 1)[:n].cpu().numpy())
         return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
 
-    @torch.inference_mode()
     def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
         """See `models.scoring.Explainer.explain` and, for what it shows, `models.explaining`."""
+        return self._explain(values, mask, None)
+
+    def explain_adapted(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
+    ) -> Explanation:
+        """See `models.scoring.AdaptableExplainer.explain_adapted`."""
+        self._check_bias(values, bias)
+        return self._explain(values, mask, bias)
+
+    @torch.inference_mode()
+    def _explain(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
+    ) -> Explanation:
         _check(values, mask, self.window_rows, len(self.detector.channels))
         parts = []
         for i in range(0, len(values), CHUNK):
             v, m, n = padded(values[i : i + CHUNK], mask[i : i + CHUNK], CHUNK)
             prepared = self._prepare(v, m)
-            ground, judgement, _ = self.detector(prepared)
-            expected, low, high = expected_band(self.detector, prepared, v, m)
+            own = self._of_targets(None if bias is None else bias[i : i + CHUNK], CHUNK)
+            ground, judgement, _ = self.detector(prepared, own)
+            expected, low, high = expected_band(self.detector, prepared, v, m, own)
             attention = patch_attention(self.detector, ground, judgement)
             parts.append((expected[:n], low[:n], high[:n], attention[:n]))
         return joined(parts, self.window_rows, self.detector.config.patches, len(self.detector.channels))

@@ -26,9 +26,11 @@ Parts = tuple[Floats, Floats, Floats, Floats]
 
 
 def expected_band(
-    detector: "Detector", prepared: "Prepared", values: Floats, mask: NDArray[np.bool_]
-) -> tuple[Floats, Floats, Floats]:
-    """Expected reading and the edges of its band, each (B, T, C) in units, from settings and states alone.
+    detector: "Detector", prepared: "Prepared", values: Floats, mask: NDArray[np.bool_],
+    bias: torch.Tensor | None = None,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Expected reading and the edges of its band, each (B, T, C) in units, from settings and states alone, and from
+    `bias` (M, B): by how many spreads these very devices always differ.
 
     The band is `WIDE` spreads of a single reading to either side: that of the level, and where a channel is read often
     enough that of its shaking too (as in `Expectation.deviation`). A counter's slope is summed up from its first
@@ -36,6 +38,8 @@ def expected_band(
     """
     preparation = detector.preparation
     level, spread, lively, _ = detector.expectation(prepared.context)
+    if bias is not None:
+        level = level + bias * torch.exp(spread)
     width = WIDE * torch.sqrt(
         torch.exp(2 * spread) + detector.expectation.restless[:, None] * torch.exp(2 * lively)
     )

@@ -158,6 +158,17 @@ class AdaptableScorer(Scorer, Protocol):
 
 
 @runtime_checkable
+class AdaptableExplainer(Protocol):
+    """A scorer that can be told how one device differs from its type, and shows what it expects of that device."""
+
+    def explain_adapted(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
+    ) -> Explanation:
+        """Explain as `AdaptableScorer.score_adapted` scores; arguments and errors are those of that."""
+        ...
+
+
+@runtime_checkable
 class RememberingScorer(Scorer, Protocol):
     """A scorer that judges each window of a device by what the windows before it were like."""
 

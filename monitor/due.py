@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.scoring import (
+    AdaptableExplainer,
     AdaptableScorer,
     Explainer,
     Explanation,
@@ -39,6 +40,37 @@ class Due(NamedTuple):
         places = np.flatnonzero(of[: place + 1] == of[place])
         own = Recalled(memory[[of[place]]], new_rows[places], np.zeros(len(places), np.intp))
         return Due(self.batch.part(places.tolist()), None if self.bias is None else self.bias[places], own)
+
+
+class Asked(NamedTuple):
+    """Windows of one type, from wherever they come, as a scorer takes them."""
+
+    values: NDArray[np.float32]
+    """(B, T, C)"""
+    mask: NDArray[np.bool_]
+    bias: Bias | None
+    recalled: Recalled | None
+
+    @classmethod
+    def of(cls, due: Sequence[Due]) -> "Asked":
+        """All of them, one after the other; a scorer remembers the devices of every partition, or of none."""
+        if len(due) == 1:
+            [(batch, bias, recalled)] = due
+            return cls(batch.values, batch.mask, bias, recalled)
+        values = np.concatenate([one.batch.values for one in due])
+        mask = np.concatenate([one.batch.mask for one in due])
+        known = [one.recalled for one in due if one.recalled is not None]
+        return cls(values, mask, _biases(due), Recalled.joined(known) if known else None)
+
+
+def _biases(due: Sequence[Due]) -> Bias | None:
+    """No bias is a bias of 0."""
+    if all(one.bias is None for one in due):
+        return None
+    none = [np.zeros((len(one.batch), one.batch.values.shape[2]), np.float32) for one in due]
+    return np.concatenate(
+        [zero if one.bias is None else one.bias for one, zero in zip(due, none, strict=True)]
+    )
 
 
 class Answer(NamedTuple):
@@ -78,14 +110,11 @@ def explained(scorer: Scorer, due: Sequence[Due]) -> Explanation | None:
     Raises:
         ValueError: shapes that don't fit the model.
     """
-    recalled = [one.recalled for one in due if one.recalled is not None]
-    if isinstance(scorer, RememberingExplainer) and len(recalled) == len(due):
-        values, mask = (
-            np.concatenate([getattr(one.batch, side) for one in due]) for side in ("values", "mask")
-        )
-        return scorer.explain_remembering(values, mask, *Recalled.joined(recalled))
-    if not isinstance(scorer, Explainer):
-        return None
-    return scorer.explain(
-        *(np.stack([getattr(one.batch, side)[-1] for one in due]) for side in ("values", "mask"))
-    )
+    asked = Asked.of(due)
+    if asked.recalled is not None and isinstance(scorer, RememberingExplainer):
+        return scorer.explain_remembering(asked.values, asked.mask, *asked.recalled)
+    last = np.cumsum([len(one.batch) for one in due]) - 1
+    values, mask = asked.values[last], asked.mask[last]
+    if asked.bias is not None and isinstance(scorer, AdaptableExplainer):
+        return scorer.explain_adapted(values, mask, asked.bias[last])
+    return scorer.explain(values, mask) if isinstance(scorer, Explainer) else None

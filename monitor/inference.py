@@ -14,8 +14,7 @@ import numpy as np
 import structlog
 
 from models.scoring import Explanation, Scorer
-from monitor.due import Answer, Bias, Due, answer, explained
-from monitor.findings import Recalled
+from monitor.due import Answer, Asked, Due, answer, explained
 from monitor.metrics import Metrics, WindowSkip
 
 
@@ -81,14 +80,9 @@ class Inference:
 
     def _score_type(self, scorer: Scorer, device_type: str, due: Sequence[Due]) -> list[Answer]:
         started = time.perf_counter()
-        batches = [one.batch for one in due]
-        values = (
-            np.concatenate([batch.values for batch in batches]) if len(batches) > 1 else batches[0].values
-        )
-        mask = np.concatenate([batch.mask for batch in batches]) if len(batches) > 1 else batches[0].mask
-        told = answer(scorer, values, mask, _bias(due), _recalled(due))
-        self._metrics.record_score(device_type, len(values), time.perf_counter() - started)
-        windows = _parts([len(batch) for batch in batches])
+        told = answer(scorer, *Asked.of(due))
+        self._metrics.record_score(device_type, len(told.score), time.perf_counter() - started)
+        windows = _parts([len(one.batch) for one in due])
         devices = _parts([0 if one.recalled is None else len(one.recalled.memory) for one in due])
         return [told.part(*some) for some in zip(windows, devices, strict=True)]
 
@@ -103,22 +97,6 @@ class Inference:
 
     def close(self) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
-
-
-def _bias(due: Sequence[Due]) -> Bias | None:
-    """Of all windows together."""
-    if all(one.bias is None for one in due):
-        return None
-    none = [np.zeros((len(one.batch), one.batch.values.shape[2]), np.float32) for one in due]
-    return np.concatenate([none[i] if one.bias is None else one.bias for i, one in enumerate(due)])
-
-
-def _recalled(due: Sequence[Due]) -> Recalled | None:
-    """Of all windows together; a scorer remembers the devices of every partition, or of none."""
-    told = [one.recalled for one in due if one.recalled is not None]
-    if len(told) < 2:
-        return told[0] if told else None
-    return Recalled.joined(told)
 
 
 def _parts(lengths: Sequence[int]) -> list[slice]:

@@ -75,6 +75,24 @@ def row_spreads(
     return rows
 
 
+def test_an_explanation_of_a_biased_device_expects_so_much_more_and_shows_the_share_of_its_score(
+    pump: AttentionScorer, still: Windows
+) -> None:
+    values, mask = still
+    bias = np.random.default_rng(0).uniform(-1, 1, (8, len(pump.channels))).astype(np.float32)
+    told, plain = pump.explain_adapted(values, mask, bias), pump.explain(values, mask)
+    level = [i for i, c in enumerate(pump.detector.channels) if c.role == "measured"]
+    more = (bias[:, None] * row_spreads(pump, values, mask))[..., level]
+    for edge in ("expected", "low", "high"):
+        off = getattr(told, edge)[..., level] - getattr(plain, edge)[..., level]
+        np.testing.assert_allclose(off, more, rtol=1e-3, atol=1e-3)
+    share = pump.score_adapted(values, mask, bias).share
+    np.testing.assert_allclose(told.attention.sum(1), share, atol=1e-4)
+    assert np.abs(plain.attention.sum(1) - share).max() > 0.01
+    with pytest.raises(ValueError, match="bias of shape"):
+        pump.explain_adapted(values, mask, bias[1:])
+
+
 def test_a_device_that_reads_by_its_bias_more_is_judged_as_one_without_either(
     pump: AttentionScorer, still: Windows
 ) -> None:

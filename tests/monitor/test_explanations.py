@@ -150,6 +150,24 @@ async def test_pictures_wait_by_partition_until_they_are_saved() -> None:
     assert scorer.asked == 4
 
 
+class Adapting(Explaining):
+    """Can be told of biases, and remembers those that it was told of."""
+
+    def explain_adapted(
+        self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32]
+    ) -> Explanation:
+        self.told = bias.tolist()
+        return self.explain(values, mask)
+
+
+async def test_a_picture_is_of_what_was_expected_of_the_very_device() -> None:
+    scorer = Adapting()
+    plain, biased = view(P0, "SN-1"), view(P0, "SN-2")
+    own = np.array([[0.5, 0, 0, 0]], np.float32)
+    await Pictures(inference(scorer)).take([plain, biased._replace(due=biased.due._replace(bias=own))])
+    assert scorer.told == [[0, 0, 0, 0], [0.5, 0, 0, 0]]
+
+
 def pumping(seed: int, rows: int) -> Series:
     """Pressure and current follow a flow that swings."""
     rng = np.random.default_rng(seed)
