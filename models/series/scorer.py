@@ -46,6 +46,9 @@ class SeriesScorer:
         self._targets = np.array([c.is_target for c in channels])
         self._counts = np.array([c.role == "counter" for c in channels])
         self._slopes = Slopes(np.flatnonzero(self._counts).tolist())
+        self._lasting = np.concatenate(
+            [np.zeros(self._slopes.width, np.bool_), Memory.lasting(len(channels))]
+        )
         weight = np.exp(-np.arange(RECENT - 1, -1, -1) / FADE)
         self._recent = weight[-min(rows, RECENT) :, None, None].astype(np.float32)
 
@@ -69,7 +72,7 @@ class SeriesScorer:
     @property
     def lasting(self) -> Mask:
         """See `models.scoring.RememberingScorer.lasting`."""
-        return np.concatenate([np.zeros(self._slopes.width, np.bool_), Memory.lasting(len(self.specs))])
+        return self._lasting
 
     def score(self, values: Floats, mask: Mask) -> Score:
         """See `models.scoring.Scorer.score`: each window as that of a device of which nothing is known."""
