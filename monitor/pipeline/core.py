@@ -24,8 +24,8 @@ from monitor.inference import Inference
 from monitor.lanes import Lane, LaneRecipe, LaneStateError
 from monitor.metrics import Metrics, WindowSkip
 from monitor.outbox import Outbox, OutboxUnavailableError, StaleEpochError
-from monitor.picturing import Pictures, View
 from monitor.pipeline.gauges import Gauges
+from monitor.pipeline.pictures import Pictures, View
 from monitor.pipeline.rejects import Rejects
 from monitor.pipeline.saving import Saver
 from streams.blocks import WindowBatch

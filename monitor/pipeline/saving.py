@@ -17,7 +17,7 @@ from monitor.alerts import AlertEvent
 from monitor.lanes import Lane
 from monitor.metrics import CheckpointOutcome, Metrics
 from monitor.outbox import Checkpoint, Outbox, OutboxUnavailableError, Recorded, StaleEpochError, Work
-from monitor.picturing import Pictures
+from monitor.pipeline.pictures import Pictures
 from monitor.pipeline.retrying import wait_after
 from streams.transport import Message, TopicPartition
 

@@ -25,7 +25,7 @@ from monitor.inference import Inference
 from monitor.lanes import Lane, LaneRecipe
 from monitor.metrics import Metrics
 from monitor.outbox import Work
-from monitor.picturing import Pictures, View
+from monitor.pipeline.pictures import Pictures, View
 from streams.blocks import WindowBatch
 from streams.devices import Channel
 from streams.transport import TopicPartition
