@@ -5,11 +5,14 @@ scores: the same class there, in the service and in the benchmark. One fixed con
 what the training rows themselves say may differ (scale, subspaces, usual residuals, threshold). Every score is causal:
 that of row t has seen rows up to t.
 
-`subspaces` says how far a window lies outside of what is usual, `practice` puts faults into held-back rows, `evidence`
-learns from them to point at channels, `level` says how much residual a row has, `incident` makes anomaly and alarms
-of both; `fitting` fits them, `model` composes them, for a
-whole series at once or piece by piece with what `memory` keeps of a device. `scorer` puts that behind the Protocol of
-`models.scoring` (counters by their `slopes`), `learning` calibrates it for the service, `artifacts` saves and loads it.
+- Rows → scores: `subspaces` says how far a window lies outside of what is usual, `evidence` points at channels,
+  `level` says how much residual a row has, `incident` makes anomaly and alarms of both, `model` composes them. They
+  look back by the filters of `history` and by what `memory` keeps of a device: a series comes out the same whole and
+  in pieces.
+- Learning: `fitting` fits them; `practice` puts faults into held-back rows, from which `evidence` learns.
+- Service: `scorer` puts a model behind the Protocol of `models.scoring`; `windows` finds the rows that are new to it
+  (counters by their `slopes`), `explaining` shows what it expected. `learning` calibrates it, `artifacts` saves and
+  loads it.
 """
 
 from models.series.fitting import SHORTEST, Fitted, SeriesConfig, TooShortError, fit_model

@@ -6,7 +6,7 @@ what is usual and are no causes.
 Letters: B windows, T rows, n new rows, C channels, K counters, M numbers remembered.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,18 @@ from models.calibration import Threshold
 from models.preparation import ChannelSpec
 from models.scoring import Explanation, ModelIdentity, Score
 from models.series.evidence import normalized
+from models.series.explaining import course, explained
 from models.series.history import peak_hold
 from models.series.memory import HISTORY, Memory
 from models.series.model import Advanced, RowScores, SeriesModel, counted
 from models.series.slopes import Slopes
 from models.series.subspaces import FADE, RECENT, WINDOW
+from models.series.windows import Floats, Mask, alike, as_rows, following_rows, looked_at
 
 CERTAIN = 2.0
 """Spreads from which on a channel has a direction."""
 OFF_FROM, OFF_TO = 0.35, 0.0
 """A channel is off from this log calibrated residual on, and goes on being off above the other."""
-PATCHES = 8
-"""Most parts of a window that an explanation tells apart."""
-WIDE = 2.0
-"""Half the width of the expected band, in root mean squares of the usual residual."""
-
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 
 
 class SeriesScorer:
@@ -86,12 +81,12 @@ class SeriesScorer:
         """See `models.scoring.RememberingScorer.score_remembering`. A window's score is that of its newest row."""
         each = np.arange(len(values)) if of is None else of
         self._check(values, mask, memory, new_rows, each)
-        counts = self._new_rows(mask, memory, new_rows, each)
+        counts = self._looked_at(mask, memory, new_rows, each)
         one_each = np.array_equal(each, np.arange(len(memory)))
         if one_each and len(counts) and 0 < counts.min() == counts.max():
             return self._advance(values, mask, memory, [int(counts[0])])
         score, left = self._nothing(mask), memory.copy()
-        for devices, windows, steps in _alike(counts, each):
+        for devices, windows, steps in alike(counts, each):
             told, left[devices] = self._advance(values[windows], mask[windows], memory[devices], steps)
             for name in Score.__slots__:
                 plane = getattr(score, name)
@@ -124,59 +119,18 @@ class SeriesScorer:
         self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64],
         of: NDArray[np.intp] | None = None,
     ) -> Explanation:  # fmt: skip
-        """See `models.scoring.RememberingExplainer`: what the subspace of the plain residual holds of the window.
-
-        The attention to a channel is its share, spread over time as the squares of its residual are.
-        """
+        """See `models.scoring.RememberingExplainer` and, for what it shows, `models.series.explaining`."""
         each = np.arange(len(values)) if of is None else of
         score, _ = self.score_remembering(values, mask, memory, new_rows, each)
-        counts = self._new_rows(mask, memory, new_rows, each)
+        counts = self._looked_at(mask, memory, new_rows, each)
         windows = [np.flatnonzero(each == device) for device in range(len(memory))]
+        courses = [
+            course(self.model, self._slopes, values[own], mask[own], memory[[device]], counts[own])
+            for device, own in enumerate(windows)
+        ]
         last = np.array([own[-1] for own in windows], np.intp)
-        z = np.empty((len(last), *values.shape[1:]), np.float32)
-        usual = np.empty_like(z)
-        for device, own in enumerate(windows):
-            course = self._course(values[own], mask[own], memory[[device]], counts[own])
-            z[device], usual[device] = course[-self._rows :], self._usual_rows(course)[-self._rows :]
-        return self._explanation(z, usual, mask[last], score.share[last])
-
-    def _explanation(self, z: Floats, usual: Floats, mask: Mask, share: Floats) -> Explanation:
-        """(D, T, C) rows in spreads, what is usual of them, where they were read, and the (D, C) share."""
-        off = np.where(mask, z - usual, 0.0)
-        P = max(p for p in range(1, PATCHES + 1) if self._rows % p == 0)
-        energy = (off**2).reshape(len(off), P, self._rows // P, off.shape[2]).sum(2) + 1e-6
-        cells = energy / energy.sum(1, keepdims=True) * share[:, None]
-        wide = WIDE * np.sqrt(self.model.usual.mean)
-        edges = (self.model.scale.unscaled(usual + side) for side in (0.0, -wide, wide))
-        level = self._targets & ~self._counts
-        expected, low, high = (np.where(level, edge, np.nan).astype(np.float32) for edge in edges)
-        return Explanation(expected, low, high, cells.astype(np.float32))
-
-    def _course(self, values: Floats, mask: Mask, memory: Floats, steps: NDArray[np.int64]) -> Floats:
-        """(W, T, C) windows of one device → its (max(T, WINDOW), C) newest rows in spreads: as the model saw them where
-        it did, else as they stand in the newest window."""
-        rows, _ = self._slopes.apply(_rows(values[-1:], mask[-1:]), self._slopes.unknown(1))
-        course = self.model.scale.apply(rows).z[:, 0]
-        if steps.any():
-            following, _, past = self._following(values, mask, memory, steps.tolist())
-            seen = self.model.course(following, past).z[:, 0]
-        else:
-            past = Memory.unpacked(memory[:, self._slopes.width :], len(self.specs))
-            seen = past.trace.z[:, 0] if past.came[0] else course[:0]
-        course = np.concatenate([course[: max(len(course) - len(seen), 0)], seen])
-        return course[-max(self._rows, WINDOW) :].astype(np.float32)
-
-    def _usual_rows(self, z: Floats) -> Floats:
-        """(R, C) → the same as the model would have it: the newest rows as one window of its own, the ones before
-        likewise; where they don't come out even, the oldest window looks at some rows twice."""
-        lead = max(WINDOW - len(z), 0)
-        z = np.concatenate([np.repeat(z[:1], lead, 0), z])
-        usual = np.empty_like(z)
-        for end in range(len(z), 0, -WINDOW):
-            begin = max(end - WINDOW, 0)
-            [held] = self.model.subspaces.expected(z[None, begin : begin + WINDOW])
-            usual[begin:end] = held[: end - begin]
-        return usual[lead:]
+        levelled = self._targets & ~self._counts
+        return explained(self.model, courses, mask[last], score.share[last], levelled)
 
     # -- one row after the other -----------------------------------------------------------------------
 
@@ -185,25 +139,11 @@ class SeriesScorer:
     ) -> tuple[Score, Floats]:
         """(W D, T, C) windows, the first ones of D devices before their second ones, and how many rows are new in each
         of a device's W windows."""
-        rows, slopes, past = self._following(values, mask, memory, steps)
+        rows, slopes, past = following_rows(self._slopes, values, mask, memory, steps)
         told, left = self.model.advance(rows, past)
         held, off = self._held(told, left.held), _off(told.told.level, left.off)
         packed = np.concatenate([slopes, left._replace(held=held[-1], off=off[-1]).packed()], 1)
         return self._score(values, mask, told, held, off, np.cumsum(steps) - 1), packed
-
-    def _following(
-        self, values: Floats, mask: Mask, memory: Floats, steps: Sequence[int]
-    ) -> tuple[Floats, Floats, Memory]:
-        """Likewise → the (n, D, C) new rows with slopes in place of counters, what is known of the counters after them,
-        and what is remembered before them."""
-        K, D = self._slopes.width, len(memory)
-        known = np.where(memory[:, K:][:, :1] > 0, memory[:, :K], self._slopes.unknown(D))
-        new = [
-            _rows(values[w * D : (w + 1) * D, self._rows - n :], mask[w * D : (w + 1) * D, self._rows - n :])
-            for w, n in enumerate(steps)
-        ]
-        rows, slopes = self._slopes.apply(np.concatenate(new), known)
-        return rows, slopes, Memory.unpacked(memory[:, K:], len(self.specs))
 
     def _held(self, told: Advanced, held: NDArray[np.floating]) -> NDArray[np.floating]:
         """(n, D, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
@@ -221,17 +161,11 @@ class SeriesScorer:
         ends: NDArray[np.int64],
     ) -> Score:  # fmt: skip
         """Of the rows at which the windows end."""
-        newest = len(self._recent)
         held, off, stray, jumps, attention, residual = (
             x[ends].reshape(-1, x.shape[2])
             for x in (held, off, told.stray, told.told.jumps, told.parts.attention, told.parts.residual)
         )
-        recent = told.course[HISTORY + ends + np.arange(1 - newest, 1)[:, None]]
-        weight = mask[:, -newest:].transpose(1, 0, 2) * self._recent
-        total = np.maximum(weight.sum(0), 1e-9)
-        known = self._targets & (total > 1e-9)
-        z = (weight * recent.reshape(weight.shape)).sum(0) / total
-        observed = (weight * np.nan_to_num(_rows(values, mask)[-newest:])).sum(0) / total
+        known, z, observed = self._of_late(values, mask, told, ends)
         usual = self.model.usual
         # A counter has no level to expect: it is told what it would show had it gone on as usual.
         counted_on = observed - stray * self.model.scale.spread * self._recent.sum()
@@ -252,6 +186,18 @@ class SeriesScorer:
             liveliness=_where(known, (shaking - usual.shaking[0]) / usual.shaking[1]),
             off_rows=np.where(known, np.minimum(off, self._rows), 0).astype(np.int16),
         )  # fmt: skip
+
+    def _of_late(
+        self, values: Floats, mask: Mask, told: Advanced, ends: NDArray[np.int64]
+    ) -> tuple[Mask, Floats, Floats]:
+        """(B, C) targets that were read of late, and the recency-weighted mean in spreads and in units."""
+        newest = len(self._recent)
+        recent = told.course[HISTORY + ends + np.arange(1 - newest, 1)[:, None]]
+        weight = mask[:, -newest:].transpose(1, 0, 2) * self._recent
+        total = np.maximum(weight.sum(0), 1e-9)
+        z = (weight * recent.reshape(weight.shape)).sum(0) / total
+        observed = (weight * np.nan_to_num(as_rows(values, mask)[-newest:])).sum(0) / total
+        return self._targets & (total > 1e-9), z, observed
 
     def _check(
         self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]
@@ -277,19 +223,11 @@ class SeriesScorer:
         if mask.shape != values.shape:
             raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
 
-    def _new_rows(
-        self, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]
+    def _looked_at(
+        self, mask: Mask, memory: Floats, new: NDArray[np.int64], of: NDArray[np.intp]
     ) -> NDArray[np.int64]:
-        """(B,) how many of the newest rows are looked at: a course begins with its first reading."""
-        begun, counts = memory[:, self._slopes.width] > 0, new_rows.copy()
-        early = np.flatnonzero(~begun[of])
-        heard = np.asarray(mask[early].any(2))
-        there = np.where(heard.any(1), self._rows - heard.argmax(1), 0)
-        for b, rows in zip(early.tolist(), there.tolist(), strict=True):
-            if not begun[of[b]]:
-                counts[b] = min(counts[b], rows)
-                begun[of[b]] = counts[b] > 0
-        return counts
+        """(B,) how many of the newest rows are looked at."""
+        return looked_at(mask, memory[:, self._slopes.width] > 0, new, of)
 
     def _nothing(self, mask: Mask) -> Score:
         """Of windows that tell nothing new."""
@@ -302,27 +240,6 @@ class SeriesScorer:
             imputed=np.logical_not(mask.any(1)), spread=none.copy(), deviation=none.copy(), liveliness=none.copy(),
             off_rows=np.zeros((B, C), np.int16),
         )  # fmt: skip
-
-
-def _alike(
-    counts: NDArray[np.int64], of: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], list[int]]]:
-    """Devices whose windows have as many new rows each: the devices, their windows, the first ones before the second
-    ones, and how many rows are new in each of a device's. Windows without a new row are passed over."""
-    windows: dict[int, list[int]] = {}
-    for b in np.flatnonzero(counts).tolist():
-        windows.setdefault(int(of[b]), []).append(b)
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for device, own in windows.items():
-        alike.setdefault(tuple(counts[own].tolist()), []).append(device)
-    for steps, devices in alike.items():
-        yield np.array(devices), np.array([windows[device] for device in devices]).T.ravel(), list(steps)
-
-
-def _rows(values: Floats, mask: Mask) -> Floats:
-    """(B, n, C) → (n, B, C), NaN without a reading."""
-    rows: Floats = np.where(mask, values, np.float32(np.nan)).transpose(1, 0, 2)
-    return rows
 
 
 def _where(known: Mask, x: NDArray[np.floating]) -> Floats:
