@@ -28,6 +28,7 @@ LEVEL = 3
 BACKGROUND, BEHIND = 200, 30
 """Rows of the slow mean that the level is compared with, and how far behind the row it stays."""
 WANDER = 60
+"""Rows of the slow mean that a reading is compared with."""
 JUMP, JUMPS, JUMPS_FADE = 3, 16, 4.0
 """Rows over which a change is taken; rows of changes that count, and how they fade."""
 REGULAR = 0.003

@@ -86,7 +86,7 @@ def fit_model(
     scale = Scale.fit(values)
     rows = scale.apply(values)
     whole = _whole(len(values), breaks)
-    folds = [_fold(rows, k, whole, config, rng) for k in range(config.folds)]
+    folds = [_cross_fit(rows, k, whole, config, rng) for k in range(config.folds)]
     progress(Progress("normal", config.folds, config.folds + 2, 0.0))
     left = Residuals(*(np.concatenate(planes) for planes in zip(*(f.left for f in folds), strict=True)))
     usual = Usual.fit(left, rows.z)
@@ -94,7 +94,7 @@ def fit_model(
     counted = np.ones(len(channels)) if watched is None else np.array(watched, float)
     level = Level.fit(left.energies[:, 0], usual, counted)
     parts = scale, usual, query, level
-    seen = [_held_back(_model(parts, f.subspaces, NONE, NONE, config), values[f.rows], config) for f in folds]
+    seen = [_reached(_model(parts, f.subspaces, NONE, NONE, config), values[f.rows], config) for f in folds]
     limits = Limits.fit(seen, config.alarm)
     evenly = Limits.fit([one._replace(weight=np.ones_like(one.weight)) for one in seen], config.alarm)
     progress(Progress("normal", config.folds + 1, config.folds + 2, 0.0))
@@ -112,8 +112,8 @@ def _model(
     return SeriesModel(scale, subspaces, usual, query, level, limits, evenly, config.alarm)
 
 
-def _held_back(model: SeriesModel, values: NDArray[np.float32], config: SeriesConfig) -> HeldBack:
-    """The newest of rows that the model does not know, as those of a new device.
+def _reached(model: SeriesModel, values: NDArray[np.float32], config: SeriesConfig) -> HeldBack:
+    """What the newest of rows that the model does not know come to, as those of a new device.
 
     Relief from drift is bounded and an incident may use it up, so the limits rest on residuals without it.
     """
@@ -130,8 +130,8 @@ def _whole(n: int, breaks: Sequence[int]) -> NDArray[np.bool_]:
     return whole
 
 
-class _Fold(NamedTuple):
-    """One held-back part of the training rows, seen by subspaces fitted on the rest."""
+class _CrossFit(NamedTuple):
+    """One part of the training rows, seen by subspaces that were fitted on the others."""
 
     rows: slice
     subspaces: NestedSubspaces
@@ -139,9 +139,10 @@ class _Fold(NamedTuple):
     practised: list[tuple[Residuals, Practice]]
 
 
-def _fold(
+def _cross_fit(
     rows: Scaled, k: int, whole: NDArray[np.bool_], config: SeriesConfig, rng: np.random.Generator
-) -> _Fold:
+) -> _CrossFit:
+    """Part `k` of the rows; `whole` (n,) says whose window lies within one recording."""
     n = len(rows.z)
     low, high = n * k // config.folds, n * (k + 1) // config.folds
     others = whole.copy()
@@ -154,10 +155,11 @@ def _fold(
         for _ in range(config.practices)
         for made, seen in _practised(rows, low, high, config, rng)
     ]
-    return _Fold(slice(low, high), subspaces, subspaces.residuals(series, some), practised)
+    return _CrossFit(slice(low, high), subspaces, subspaces.residuals(series, some), practised)
 
 
 def _example(left: Residuals, made: Practice, usual: Usual) -> tuple[Rows, Practice]:
+    """(n, C, F) features of a practised stretch, beside it."""
     nothing = Memory.unknown(1, made.z.shape[1]).trace
     told, _ = features(left.energies, made.z[:, None], usual, nothing, np.ones(1, np.bool_))
     return told.features[:, 0], made

@@ -23,7 +23,9 @@ FADE = 4.0
 PLAIN = 2
 """The subspace of the plain residual, signed and not: the one that holds 80 % of the variance."""
 _FIT_ON = 24_000
+"""Windows that are fitted on at most, evenly spread."""
 _ROUND = 16
+"""Components of a band come in multiples of this."""
 _PASS, _SMALL = 256, 32
 """Windows of a large pass and of a small one; always exactly so many, filled up where there are fewer."""
 
@@ -85,7 +87,8 @@ class Residuals(NamedTuple):
     """What is left of N rows of D devices."""
 
     energies: Rows
-    """(N, D, B, C) mean squared residual outside of each subspace, newest rows first; 0 where nothing was read."""
+    """(N, D, B, C) mean squared residual outside of each subspace, the newest rows weighted most; 0 where nothing was
+    read."""
     stray: Rows
     """(N, D, C) mean residual, likewise, outside of the subspace `PLAIN`."""
 
