@@ -84,13 +84,9 @@ def squash(z: Tensor) -> Tensor:
     return near.add_(size.copysign_(excess))
 
 
-def fill_forward(x: Tensor, seen: Tensor) -> Tensor:
-    """Carry the last seen reading along the first axis, 0 before the first: (T, ...), 1.0 or 0.0 (T, ...) → filled."""
-    return _carried(x * seen, seen)
-
-
 def _carried(filled: Tensor, seen: Tensor) -> Tensor:
-    """The same in place, with a first row that begins it and 0 in every later cell without a reading.
+    """Carry the last reading along the first axis of (T, ...), in place: the first row begins it, every later cell
+    without a reading (`seen` (T, ...) is 0.0 there, else 1.0) holds 0.
 
     Blocks of rows are filled side by side, then each from the end of the one before: a third of the steps. Every sum is
     exact, for one of its two terms is 0.

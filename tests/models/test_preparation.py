@@ -9,7 +9,6 @@ from models.preparation import (
     ChannelSpec,
     Preparation,
     fill_both,
-    fill_forward,
     newest_seen,
     squash,
 )
@@ -101,7 +100,6 @@ def test_a_setting_that_many_devices_share_has_one_rank_however_its_mean_is_roun
 def test_filling_goes_forward_then_back_and_never_invents() -> None:
     x = torch.tensor([0.0, 5.0, 0.0, 7.0, 0.0])[:, None, None]
     seen = torch.tensor([0.0, 1.0, 0.0, 1.0, 0.0])[:, None, None]
-    assert fill_forward(x, seen).flatten().tolist() == [0, 5, 5, 7, 7]
     assert fill_both(x, seen).flatten().tolist() == [5, 5, 5, 7, 7]
     assert fill_both(x, torch.zeros_like(seen)).abs().sum() == 0
 
