@@ -79,6 +79,11 @@ class Threshold:
     express: tuple[float, ...] = ()
     """Where each statistic alone reaches `EXPRESS_AT`; empty without an express lane."""
 
+    @classmethod
+    def unfitted(cls, statistics: int) -> "Threshold":
+        """Of a scorer of so many statistics whose threshold is still to be fitted; its anomalies mean nothing."""
+        return cls((0.0,) * statistics, (1.0,) * statistics, 0.0, 0.0, 0.0)
+
     def anomaly(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
         """(B, S) → (B,), the largest of the branches; beyond 1.0 it grows with the logarithm of the excess.
 
@@ -219,4 +224,4 @@ def fires(anomaly: NDArray[np.float32], rule: AlarmRule) -> NDArray[np.bool_]:
 def count_alarms(anomaly: NDArray[np.float32], rule: AlarmRule, apart: int = 30) -> int:
     """Separate alarms in a (N,) run of windows: firings less than `apart` windows from the last one are the same."""
     fired = np.flatnonzero(fires(anomaly, rule))
-    return int(len(fired) > 0) + int((np.diff(fired) > apart).sum()) if len(fired) else 0
+    return 1 + int((np.diff(fired) > apart).sum()) if len(fired) else 0

@@ -76,7 +76,9 @@ def train(
     with clock.part("evidence"):
         metrics |= learn_evidence(detector, split, config, rng, progress, compute)
     detector.eval()
-    scorer = AttentionScorer(detector, _NO_THRESHOLD, ModelIdentity(name, version, ""), compute.device)
+    scorer = AttentionScorer(
+        detector, Threshold.unfitted(3), ModelIdentity(name, version, ""), compute.device
+    )
     with clock.part("threshold"):
         threshold = calibrate(scorer, split.calibration, stride, row_s, config, progress, compute)
     metrics |= {"alarms_a_device_day_seen": threshold.rate_seen, "device_days": threshold.device_days}
@@ -105,9 +107,6 @@ def _same(digest: str, compute: Compute) -> str:
     if len(set(compute.gather([digest]))) > 1:
         raise ComputeError("the processes read different recordings; give every one of them the same")
     return digest
-
-
-_NO_THRESHOLD = Threshold((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.0, 0.0, 0.0)
 
 
 def calibrate(

@@ -26,6 +26,7 @@ SignalFault = Callable[[Trace, Setting, "Ranges", np.random.Generator, float], t
 AS_CHANGE = 3
 """Faulty cycles for which a change shows as a change; after them a state within the ranges is one more setting."""
 ALWAYS = 1e4
+"""Seconds: longer than any trace."""
 
 
 def slow(_setting: Setting, ranges: "Ranges", rng: np.random.Generator) -> CycleFault:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.rhythm.cycles import Cycle, Setting, Trace, play_cycle
-from models.rhythm.faults import CYCLE_FAULTS, SIGNAL_FAULTS, CycleFault, SignalFault
+from models.rhythm.faults import ALWAYS, CYCLE_FAULTS, SIGNAL_FAULTS, CycleFault, SignalFault
 
 NORMAL, FAULT, UNTOLD = 0, 1, -1
 
@@ -209,8 +209,8 @@ class _Maker:
             x[a:b].copy(), self.setting, self.config.ranges, self.rng, step
         )
         self.truth[a:b] = UNTOLD
-        first = a + round(min(shows_after_s, 1e4) / step)
-        last = min(b, first + round(min(shows_for_s, 1e4) / step))
+        first = a + round(min(shows_after_s, ALWAYS) / step)
+        last = min(b, first + round(min(shows_for_s, ALWAYS) / step))
         self.truth[first:last] = FAULT
 
 

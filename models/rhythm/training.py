@@ -6,7 +6,7 @@ was not trained on, for the stated budget of false alarms, and never on a record
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -159,7 +159,7 @@ def calibrate(
 ) -> tuple[Threshold, float]:
     """Threshold for the budget on new healthy traces, and how far observed may stray from expected on them."""
     identity = ModelIdentity("calibration", "0", "")
-    scorer = RhythmScorer(network, "x", Threshold((0.0,), (1.0,), 0.0, 0.0, 0.0), 0.0, identity)
+    scorer = RhythmScorer(network, "x", Threshold.unfitted(1), 0.0, identity)
     statistics, off = [], []
     for _ in range(config.calibration_traces):
         trace = practice_trace(library, config.practice, rng)
@@ -227,17 +227,6 @@ def _descend(
         progress(
             f"epoch {epoch + 1}/{config.epochs}: fault {total[0] / steps:.4f}, healthy {total[1] / steps:.4f}"
         )
-
-
-def _groups(network: RhythmNetwork, config: RhythmTraining) -> list[dict[str, Any]]:
-    """The gates of the attention blocks open ten times faster than the rest learns, and nothing pulls them shut:
-    at the common rate they were still at 0.1 after 1,600 steps, and the loss twice as high."""
-    gates = [p for name, p in network.named_parameters() if "gamma" in name]
-    others = [p for name, p in network.named_parameters() if "gamma" not in name]
-    return [
-        {"params": others, "lr": config.learning_rate, "weight_decay": config.weight_decay},
-        {"params": gates, "lr": 10 * config.learning_rate, "weight_decay": 0.0},
-    ]
 
 
 def _losses(

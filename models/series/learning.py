@@ -52,7 +52,7 @@ def fit_series(
     )  # fmt: skip
     identity = ModelIdentity(name, version, "")
     held_back = [
-        (SeriesScorer(model, channels, rows, _UNFITTED, identity), part)
+        (SeriesScorer(model, channels, rows, Threshold.unfitted(1), identity), part)
         for model, part in _held_back(fitted, series, ends)
     ]
     threshold = calibrate_series(held_back, stride, row_s, config, progress)
@@ -62,9 +62,6 @@ def fit_series(
     }  # fmt: skip
     scorer = SeriesScorer(fitted.model, channels, rows, threshold, identity)
     return TrainedSeries(scorer, metrics, data_digest(series))
-
-
-_UNFITTED = Threshold((0.0,), (1.0,), 0.0, 0.0, 0.0)
 
 
 def calibrate_series(
