@@ -25,6 +25,9 @@ STATISTICS = (
     "jump",
 )  # fmt: skip
 """Names of the F statistics, in order."""
+SUBSPACE_MID, RECONSTRUCTION_MID = map(STATISTICS.index, ("subspace_rms_mid", "reconstruction_rms_mid"))
+LIVELINESS = slice(STATISTICS.index("livelier_mid"), STATISTICS.index("jump"))
+"""Those that want liveliness to be told."""
 FLOOR = 0.05
 """Added before the logarithm: a residual of a twentieth of a channel's spread is no residual."""
 
@@ -78,7 +81,7 @@ class Statistics(nn.Module):
         parts += [mean_lively.clamp(min=0.0), (-mean_lively).clamp(min=0.0)]
         parts.append((mean_level[0] - mean_level[2]).abs()[None])
         told = mask.amax(0).repeat(len(STATISTICS), 1, 1)
-        told[13:17].mul_(lively_told.amax(0))
+        told[LIVELINESS].mul_(lively_told.amax(0))
         return torch.cat(parts).add_(FLOOR).log_(), told
 
 

@@ -45,6 +45,7 @@ class Descent:
         self._smoothed = torch.zeros((), device=compute.device)
 
     def step(self, loss: Tensor) -> None:
+        """One step down the gradient of a scalar loss."""
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._compute.average_gradients(self._parameters)

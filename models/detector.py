@@ -12,14 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.attribution import ContextScale, Evidence, Judgement, Statistics, soften
+from models.attribution import (
+    RECONSTRUCTION_MID,
+    SUBSPACE_MID,
+    ContextScale,
+    Evidence,
+    Judgement,
+    Statistics,
+    soften,
+)
 from models.autoencoder import (
     Expectation,
     LinearSubspace,
     ModelConfig,
     TemporalAttentionAutoencoder,
     patch_levels,
-)  # fmt: skip
+)
 from models.calibration import Threshold
 from models.explaining import expected_band, joined, padded, patch_attention
 from models.planes import Planes
@@ -42,12 +50,15 @@ class Ground(NamedTuple):
     level: Tensor
     """(P, M, B) level off the expected one, in its spreads."""
     level_told: Tensor
+    """(P, M, B) 1.0 where there is one, else 0.0."""
     expected: Tensor
     """(P, M, B) expected level, scaled units."""
     level_spread: Tensor
     """(P, M, B) log spread of the expected level, scaled units."""
     lively: Tensor
+    """(P, M, B) liveliness off the expected one, in its spreads."""
     lively_told: Tensor
+    """(P, M, B) 1.0 where there is one, else 0.0."""
     observed: Tensor
     """(P, M, B) level, scaled units."""
     readings: Tensor
@@ -117,7 +128,7 @@ class Detector(nn.Module):
 
 def combine(u: Tensor, present: Tensor, judgement: Judgement) -> Statistic:
     """Mean over channels for broad faults, the top channel for narrow ones, the evidence for both."""
-    energy = torch.exp(torch.clamp(0.5 * (u[1] + u[6]), -3.0, 6.0)) * present  # both residuals, mid horizon
+    energy = torch.exp(torch.clamp(0.5 * (u[SUBSPACE_MID] + u[RECONSTRUCTION_MID]), -3.0, 6.0)) * present
     fleet = energy.sum(0) / present.sum(0).clamp(min=1)
     channel = ((u.amax(0) + 3.0) * present).amax(0) - 3.0  # an absent one says nothing: as -3
     evidence = torch.logsumexp(judgement.logit, 0)
@@ -230,14 +241,12 @@ class AttentionScorer:
     def _padded(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+        """Filled up to the smaller chunk that holds them; a whole chunk as it is."""
         n = len(values)
         size = self._small if n <= self._small else CHUNK
         if n == size and values.flags.writeable and mask.flags.writeable:  # torch refuses to share the others
             return values, mask, n
-        v = np.zeros((size, *values.shape[1:]), np.float32)
-        m = np.zeros((size, *values.shape[1:]), np.bool_)
-        v[:n], m[:n] = values, mask
-        return v, m, n
+        return padded(values, mask, size)
 
     @torch.inference_mode()
     def _rounds_alike(self) -> bool:
@@ -277,10 +286,10 @@ class AttentionScorer:
         if bias is None:
             return None
         prep = self.detector.preparation
-        padded = np.zeros((len(prep.targets), size), np.float32)
-        padded[:, : len(bias)] = bias[:, prep.targets].T
-        padded[prep.counters] = 0
-        return torch.from_numpy(padded).to(self.device)
+        own = np.zeros((len(prep.targets), size), np.float32)
+        own[:, : len(bias)] = bias[:, prep.targets].T
+        own[prep.counters] = 0
+        return torch.from_numpy(own).to(self.device)
 
 
 def _check(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, channels: int) -> None:

@@ -21,17 +21,20 @@ from models.recipe import Progress, TrainingConfig
 def prepare(
     detector: Detector, values: NDArray[np.float32], mask: NDArray[np.bool_], to: torch.device
 ) -> Prepared:
+    """(N, T, C) windows in units, small enough to be prepared at once."""
     prepared: Prepared = detector.preparation(torch.from_numpy(values).to(to), torch.from_numpy(mask).to(to))
     return prepared
 
 
 def pick(prepared: Prepared, index: Tensor) -> Prepared:
+    """The windows of these numbers, (B,)."""
     return Prepared(*(x.index_select(-1, index) for x in prepared))
 
 
 def prepare_all(
     detector: Detector, values: NDArray[np.float32], mask: NDArray[np.bool_], to: torch.device
 ) -> Prepared:
+    """Any number of windows, in passes that bound the memory; without gradients."""
     with torch.no_grad():
         parts = [
             prepare(detector, values[i : i + 2048], mask[i : i + 2048], to)

@@ -24,19 +24,25 @@ from models.recipe import Progress, TrainingConfig
 
 
 class _Taught(NamedTuple):
+    """What N windows teach."""
+
     logs: Tensor
-    """(F, M, N)."""
+    """(F, M, N) log statistics."""
     told: Tensor
+    """(F, M, N) 1.0 where there is one, else 0.0."""
     context: Tensor
+    """(K, N) as `models.preparation.Prepared.context`."""
     label: Tensor
-    """(M, N)."""
+    """(M, N) 1.0 where the target is at fault."""
     weight: Tensor
+    """(M, N) 0.0 where nobody could tell."""
 
 
 def learn_evidence(
     detector: Detector, split: Split, config: TrainingConfig, rng: np.random.Generator,
     progress: Callable[[Progress], None], compute: Compute,
 ) -> dict[str, float]:  # fmt: skip
+    """Fit what residuals usually are, then the evidence of a fault; answers the losses and how well causes rank."""
     count = compute.part_of(config.evidence_windows)
     values, mask = draw(split.evidence, detector.rows, count, config.min_rows, rng)
     clean = prepare_all(detector, values, mask, compute.device)
@@ -148,7 +154,7 @@ def _learn_query(
     progress: Callable[[Progress], None], compute: Compute,
 ) -> dict[str, float]:  # fmt: skip
     """Per-channel and per-window cross-entropy, half of each batch fault-free as drawn."""
-    u_normal, u_faulty = _calibrate_statistics(detector, normal), _calibrate_statistics(detector, faulty)
+    u_normal, u_faulty = _softened(detector, normal), _softened(detector, faulty)
     steps, n, half = config.evidence_steps, u_normal.shape[-1], compute.part_of(config.batch)
     descent = Descent(_evidence_groups(detector), 5e-3, steps, compute)
     hard = torch.arange(n, device=compute.device)
@@ -202,7 +208,8 @@ def _hardest(detector: Detector, u: Tensor, present: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _calibrate_statistics(detector: Detector, taught: _Taught) -> Tensor:
+def _softened(detector: Detector, taught: _Taught) -> Tensor:
+    """(F, M, N) calibrated statistics as the evidence takes them."""
     return soften(detector.scale.standardize(taught.logs, taught.told, taught.context))
 
 
