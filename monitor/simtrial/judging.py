@@ -157,7 +157,7 @@ def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:
     ]
     if not len(episode) or len(blamed) < 2 or not caught.evidence:
         return None
-    left = hidden_anomaly(subject.scorer, windows, one.scored.recalled, episode[-_DELETED:], blamed)
+    left = hidden_anomaly(subject.scorer, windows, one.scored.trail, episode[-_DELETED:], blamed)
     first, second = np.argsort(left, kind="stable")[:2]
     top = subject.profile.index[caught.evidence[0].channel]
     return bool(blamed[first] == top and left[first] < left[second])

@@ -1,10 +1,10 @@
 """Simulated runs → windows → scores, as the service makes them. Judges nothing.
 
-A scorer that remembers is given the windows of a run one after the other, those of several runs together; any other
-takes many of one run at once. Letters: N windows of a run, B of one call, T rows, C channels, M numbers remembered.
+Many windows are scored in one call: those of one run, or for a scorer that remembers the next ones of every run, each
+run being a device of its own. Letters: N windows of a run, T rows, C channels, M numbers remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from models.fleet import Series, as_new, windows_of
 from models.scoring import RememberingScorer, Score, Scorer
-from monitor.findings import Memories, Recalled
+from monitor.findings import Memories
 from streams.alignment import to_grid
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 from streams.simulation import Simulation, observe
 
+AT_ONCE = 64
+"""Windows of a run in one call of a scorer that remembers."""
 _PASS = 1024
 
 
@@ -34,18 +36,40 @@ class Windows:
     def __len__(self) -> int:
         return len(self.end_t)
 
+    def part(self, cut: slice) -> "Windows":
+        """Some of them, one after the other: views."""
+        return Windows(self.end_t[cut], self.values[cut], self.mask[cut])
+
     def pick(self, index: NDArray[np.intp] | slice) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Copies, as the scorer wants them."""
         return np.ascontiguousarray(self.values[index]), np.ascontiguousarray(self.mask[index])
+
+
+class Trail(NamedTuple):
+    """What a scorer remembered along a run: enough to go on from any of its windows."""
+
+    memory: NDArray[np.float32]
+    """(K, M) before every `AT_ONCE`-th window, the first one included."""
+    new_rows: NDArray[np.int64]
+    """(N,) how many of each window's newest rows no window before held."""
+
+    def before(self, number: int, scorer: RememberingScorer, run: Windows) -> NDArray[np.float32]:
+        """(1, M) what was remembered before this window."""
+        kept, further = divmod(number, AT_ONCE)
+        memory = self.memory[[kept]]
+        if further:
+            some = slice(kept * AT_ONCE, number)
+            of = np.zeros(further, np.intp)
+            _, memory = scorer.score_remembering(*run.pick(some), memory, self.new_rows[some], of)
+        return memory
 
 
 class Scored(NamedTuple):
     """What was said of the windows of a run."""
 
     score: Score
-    recalled: Recalled | None
-    """What was remembered before each window, as if each were of a device of its own; None where the scorer remembers
-    nothing."""
+    trail: Trail | None
+    """None where the scorer remembers nothing."""
 
 
 def windows_of_run(run: Simulation) -> Windows:
@@ -71,37 +95,44 @@ def _at_once(scorer: Scorer, run: Windows) -> Score:
 
 
 def _in_order(scorer: RememberingScorer, profile: DeviceProfile, runs: Sequence[Windows]) -> list[Scored]:
-    """The n-th windows of all runs that have one, then the next ones."""
+    """The first windows of all runs, then the next ones of those that have more."""
     memories = Memories(profile, scorer.identity.digest, scorer.lasting)
     scores: list[list[Score]] = [[] for _ in runs]
-    before: list[list[Recalled]] = [[] for _ in runs]
-    for n in range(max(map(len, runs), default=0)):
-        going = [number for number, run in enumerate(runs) if n < len(run)]
-        batch = WindowBatch(
-            profile,
-            [str(number) for number in going],
-            np.array([runs[number].end_t[n] for number in going]),
-            np.stack([runs[number].values[n] for number in going]),
-            np.stack([runs[number].mask[n] for number in going]),
-        )
+    trails: list[list[Trail]] = [[] for _ in runs]
+    for first in range(0, max(map(len, runs), default=0), AT_ONCE):
+        cut = slice(first, first + AT_ONCE)
+        going = [number for number, run in enumerate(runs) if first < len(run)]
+        batch = _batch(profile, {str(number): runs[number].part(cut) for number in going})
         recalled = memories.recall(batch)
         score, memory = scorer.score_remembering(batch.values, batch.mask, *recalled)
         memories.remember(batch, memory)
-        for place, number in enumerate(going):
-            one = slice(place, place + 1)
-            scores[number].append(score.rows(one))
-            before[number].append(
-                Recalled(recalled.memory[one], recalled.new_rows[one], np.zeros(1, np.intp))
-            )
+        end = 0
+        for number in going:
+            own = slice(end, end + len(runs[number].part(cut)))
+            scores[number].append(score.rows(own))
+            trails[number].append(Trail(recalled.memory[recalled.of[[end]]], recalled.new_rows[own]))
+            end = own.stop
     return [
-        Scored(Score.joined(said), Recalled.joined(past)) for said, past in zip(scores, before, strict=True)
+        Scored(Score.joined(said), Trail(*map(np.concatenate, zip(*trail, strict=True))))
+        for said, trail in zip(scores, trails, strict=True)
     ]
+
+
+def _batch(profile: DeviceProfile, runs: Mapping[str, Windows]) -> WindowBatch:
+    """The windows of several runs by their device, one run after the other."""
+    return WindowBatch(
+        profile,
+        [device for device, run in runs.items() for _ in range(len(run))],
+        np.concatenate([run.end_t for run in runs.values()]),
+        np.concatenate([run.values for run in runs.values()]),
+        np.concatenate([run.mask for run in runs.values()]),
+    )
 
 
 def hidden_anomaly(
     scorer: Scorer,
     windows: Windows,
-    recalled: Recalled | None,
+    trail: Trail | None,
     index: NDArray[np.intp],
     channels: Sequence[int],
 ) -> list[float]:
@@ -110,8 +141,8 @@ def hidden_anomaly(
     Hidden is masked: a zero would be a reading. A scorer that remembers goes on from what it remembered before the
     first of them, and is shown those between them as well.
     """
-    if recalled is not None and isinstance(scorer, RememberingScorer):
-        return _hidden_in_order(scorer, windows, recalled, index, channels)
+    if trail is not None and isinstance(scorer, RememberingScorer):
+        return _hidden_in_order(scorer, windows, trail, index, channels)
     values, mask = windows.pick(index)
     return [float(scorer.score(*_hidden(values, mask, channel)).anomaly.mean()) for channel in channels]
 
@@ -119,21 +150,19 @@ def hidden_anomaly(
 def _hidden_in_order(
     scorer: RememberingScorer,
     windows: Windows,
-    recalled: Recalled,
+    trail: Trail,
     index: NDArray[np.intp],
     channels: Sequence[int],
 ) -> list[float]:
     """All channels side by side, as if each were hidden on a device of its own."""
-    memory = np.repeat(recalled.memory[index[:1]], len(channels), axis=0)
-    anomaly = []
-    for n in range(index[0], index[-1] + 1):
-        hidden = [_hidden(windows.values[n], windows.mask[n], channel) for channel in channels]
-        values, mask = (np.stack(side) for side in zip(*hidden, strict=True))
-        new_rows = np.repeat(recalled.new_rows[n], len(channels))
-        score, memory = scorer.score_remembering(values, mask, memory, new_rows)
-        anomaly.append(score.anomaly)
-    chosen = np.stack(anomaly)[index - index[0]]
-    return [float(mean) for mean in chosen.mean(axis=0)]
+    first, after, devices = int(index[0]), int(index[-1]) + 1, len(channels)
+    shown = windows.pick(slice(first, after))
+    hidden = [_hidden(*shown, channel) for channel in channels]
+    values, mask = (np.concatenate(side) for side in zip(*hidden, strict=True))
+    memory = np.repeat(trail.before(first, scorer, windows), devices, axis=0)
+    new_rows, of = np.tile(trail.new_rows[first:after], devices), np.repeat(np.arange(devices), after - first)
+    score, _ = scorer.score_remembering(values, mask, memory, new_rows, of)
+    return [float(mean) for mean in score.anomaly.reshape(devices, -1)[:, index - first].mean(axis=1)]
 
 
 def _hidden(

@@ -18,7 +18,7 @@ from monitor.settings import SHIPPED_MODELS
 from monitor.simtrial import BenchmarkError, Trial, benchmark, evaluate_simulated, simulated_command
 from monitor.simtrial.rates import poisson, wilson
 from monitor.simtrial.runs import fault_cases, fault_run, healthy_runs
-from monitor.simtrial.scoring import Windows, hidden_anomaly, score_runs, windows_of_run
+from monitor.simtrial.scoring import AT_ONCE, Windows, hidden_anomaly, score_runs, windows_of_run
 from monitor.simulated import SimulateError, SimulateOptions
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, Onset, fault_specs, lookalike_specs
@@ -133,22 +133,24 @@ def pressure_watch(pump: DeviceProfile) -> RunningMean:
     return RunningMean(pump, "line_pressure_down", 30.0, ModelIdentity(pump.type, "test", "0"))
 
 
-def test_a_scorer_that_remembers_is_given_the_windows_of_a_run_in_order_and_several_runs_together(
+def test_a_scorer_that_remembers_is_given_many_windows_of_several_runs_at_once_and_each_run_as_alone(
     pump: DeviceProfile, runs: list[Windows]
 ) -> None:
     scorer = pressure_watch(pump)
     told = score_runs(scorer, pump, runs)
-    assert scorer.asked == [2] * len(runs[1]) + [1] * (len(runs[0]) - len(runs[1]))
+    starts = range(0, len(runs[0]), AT_ONCE)
+    assert scorer.asked == [sum(len(run.part(slice(i, i + AT_ONCE))) for run in runs) for i in starts]
+    assert scorer.asked[0] == 2 * AT_ONCE > scorer.asked[-1] > 0, "in the end only one of them is left"
     for run, one in zip(runs, told, strict=True):
         [alone] = score_runs(pressure_watch(pump), pump, [run])
         assert one.score.anomaly.tobytes() == alone.score.anomaly.tobytes()
-        assert one.recalled is not None
-        assert one.recalled.new_rows.tolist() == [pump.window_rows] + [pump.stride_rows] * (len(run) - 1)
+        assert one.trail is not None
+        assert one.trail.new_rows.tolist() == [pump.window_rows] + [pump.stride_rows] * (len(run) - 1)
         # Before the last window every reading but its newest stride's was counted, none of them twice.
         seen = run.mask[:, -pump.stride_rows :, pump.index["line_pressure_down"]].sum()
         before_first = run.mask[0, : -pump.stride_rows, pump.index["line_pressure_down"]].sum()
         last = run.mask[-1, -pump.stride_rows :, pump.index["line_pressure_down"]].sum()
-        assert one.recalled.memory[-1, 0] == before_first + seen - last
+        assert one.trail.before(len(run) - 1, scorer, run)[0, 0] == before_first + seen - last
 
 
 def test_hiding_a_channel_from_a_scorer_that_remembers_begins_with_what_it_remembered_by_then(
@@ -157,9 +159,9 @@ def test_hiding_a_channel_from_a_scorer_that_remembers_begins_with_what_it_remem
     scorer = pressure_watch(pump)
     [told, _] = score_runs(scorer, pump, runs)
     # With a gap: the window between is scored as well, and not counted.
-    index = np.array([40, 41, 43])
+    index = AT_ONCE + np.array([6, 7, 9])
     watched, other = pump.index["line_pressure_down"], pump.index["motor_current"]
-    left = hidden_anomaly(scorer, runs[0], told.recalled, index, [watched, other])
+    left = hidden_anomaly(scorer, runs[0], told.trail, index, [watched, other])
     assert left == [0.0, pytest.approx(float(told.score.anomaly[index].mean()))]
     assert left[1] > 0
 
