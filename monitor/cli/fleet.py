@@ -69,11 +69,11 @@ def explain(
         typer.echo(json.dumps({"alert": found, "explanation": told}, indent=2))
         if out is None:
             return
-    from monitor.picture import PictureError, draw_alert
+    from monitor.answers import PictureError, draw_answers
 
     file = out or Path(f"alert-{found['id'][:8]}.png")
     try:
-        draw_alert(found, told, file)
+        draw_answers(found, told, file)
     except PictureError as error:
         fail(str(error), code=1)
     typer.echo(f"{found['summary']}\n{file}", err=as_json)

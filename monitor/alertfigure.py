@@ -1,4 +1,4 @@
-"""The picture of an alert: traces with expected bands, the attention heat map beside them, what it may be.
+"""The figure of an alert: traces with expected bands, the attention heat map beside them, what it may be.
 
 For somebody who has never seen the system: everything drawn is named in words. Draws what `monitor.explanations` and
 the alert say and computes nothing of its own. Imports matplotlib, so only the command that draws may import it. Colours

@@ -1,12 +1,12 @@
-"""An alert and its explanation, as the API answers them → a PNG. The command line's side of `monitor.drawing`."""
+"""What the API answers of an alert → a PNG file. Checks the answers; `monitor.alertfigure` draws them."""
 
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from monitor.alertfigure import draw
 from monitor.alerts import Alert
-from monitor.drawing import draw
 from monitor.explanations import AlertExplanation
 
 
@@ -14,8 +14,8 @@ class PictureError(Exception):
     """A picture that cannot be drawn or written, in one line."""
 
 
-def draw_alert(alert: dict[str, Any], explanation: dict[str, Any], file: Path) -> None:
-    """Draw what the API answered.
+def draw_answers(alert: dict[str, Any], explanation: dict[str, Any], file: Path) -> None:
+    """Draw an alert and its explanation as the API answered them.
 
     Raises:
         PictureError: the answers are of another version, or the file cannot be written.
