@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scoring import ModelIdentity, Score
+from models.scoring import ModelIdentity, Score, check_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,7 @@ class _Plain:
 
     def score(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Score:
         """See `models.scoring.Scorer.score`. Attention is even: these scorers have none."""
-        if (
-            values.ndim != 3
-            or values.shape[1:] != (self._rows, len(self.channels))
-            or mask.shape != values.shape
-        ):
-            raise ValueError(
-                f"windows of shape {values.shape[1:]}, the model takes ({self._rows}, {len(self.channels)})"
-            )
+        check_windows(values, mask, self._rows, len(self.channels))
         z, mask = self._standardized(values, mask)
         residual = self._residual(z, mask)
         energy = self._energy(z, mask)

@@ -1,4 +1,4 @@
-"""Where a training computes: on which device, in which precision, and with which other processes (`torchrun`).
+"""Where a training or a scorer computes: on which device, in which precision, with which other processes (`torchrun`).
 
 Knows no network and no data. One process is the plain case of many: alone, every method works and does nothing.
 """
@@ -14,8 +14,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-
-from models.loading import choose_device
 
 Precision = Literal["float32", "bfloat16"]
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -122,6 +120,20 @@ class Compute:
     def told(self) -> dict[str, str | int]:
         """For the manifest."""
         return {"device": self.device.type, "precision": self.precision, "processes": self.world}
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """`auto` takes a GPU when there is one, else the CPU.
+
+    Raises:
+        ValueError: a GPU was asked for by name and is not there.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f'there is no {wanted} on this machine; models.device = "auto" takes what there is')
+    return device
 
 
 @contextmanager

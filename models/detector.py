@@ -32,7 +32,7 @@ from models.calibration import Threshold
 from models.explaining import expected_band, joined, padded, patch_attention
 from models.planes import Planes
 from models.preparation import ChannelSpec, Preparation, Prepared
-from models.scoring import Explanation, ModelIdentity, Score
+from models.scoring import Explanation, ModelIdentity, Score, check_windows
 
 CHUNK, SMALL_CHUNK = 256, 32
 """Windows a pass of the network; always exactly so many, padded when fewer are at hand. The small one is for what a
@@ -182,7 +182,7 @@ class AttentionScorer:
     def _score(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
     ) -> Score:
-        _check(values, mask, self.window_rows, len(self.detector.channels))
+        check_windows(values, mask, self.window_rows, len(self.detector.channels))
         parts = [
             self._chunk(values[cut], mask[cut], None if bias is None else bias[cut])
             for cut in self._cuts(len(values))
@@ -218,7 +218,7 @@ class AttentionScorer:
     def _explain(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
     ) -> Explanation:
-        _check(values, mask, self.window_rows, len(self.detector.channels))
+        check_windows(values, mask, self.window_rows, len(self.detector.channels))
         parts = []
         for i in range(0, len(values), CHUNK):
             v, m, n = padded(values[i : i + CHUNK], mask[i : i + CHUNK], CHUNK)
@@ -290,13 +290,6 @@ class AttentionScorer:
         own[:, : len(bias)] = bias[:, prep.targets].T
         own[prep.counters] = 0
         return torch.from_numpy(own).to(self.device)
-
-
-def _check(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, channels: int) -> None:
-    if values.ndim != 3 or values.shape[1:] != (rows, channels):
-        raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {channels})")
-    if mask.shape != values.shape:
-        raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
 
 
 def _empty(channels: int) -> Score:

@@ -6,25 +6,12 @@ import torch
 
 from models.artifacts import ArtifactError, load_artifact, read_manifest
 from models.calibration import AlarmRule
+from models.compute import choose_device
 from models.rhythm import artifacts as rhythm
 from models.scoring import Scorer
 from models.series import artifacts as series
 
-__all__ = ["ArtifactError", "alarm_rule", "choose_device", "load_scorer"]
-
-
-def choose_device(wanted: str = "auto") -> torch.device:
-    """`auto` takes a GPU when there is one, else the CPU.
-
-    Raises:
-        ValueError: a GPU was asked for by name and is not there.
-    """
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(wanted)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f'there is no {wanted} on this machine; models.device = "auto" takes what there is')
-    return device
+__all__ = ["ArtifactError", "alarm_rule", "load_scorer"]
 
 
 def alarm_rule(folder: Path) -> AlarmRule:

@@ -91,6 +91,18 @@ class ModelIdentity:
     """SHA-256 of the weights, hex."""
 
 
+def check_windows(values: NDArray[np.float32], mask: NDArray[np.bool_], rows: int, channels: int) -> None:
+    """Do these windows fit a model of so many rows and channels?
+
+    Raises:
+        ValueError: they don't.
+    """
+    if values.ndim != 3 or values.shape[1:] != (rows, channels):
+        raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {channels})")
+    if mask.shape != values.shape:
+        raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
+
+
 class Scorer(Protocol):
     """Scores windows. Laws that every scorer passes: `tests/checks/scorer_laws.py`."""
 

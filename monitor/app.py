@@ -166,7 +166,7 @@ Loaded = tuple[Mapping[str, DeviceProfile], Mapping[str, Scorer], Mapping[str, "
 def _load(settings: Settings) -> Loaded:
     """All that is read from files. torch is imported here, off the event loop."""
     loaded = load_models(settings.models)
-    device = importlib.import_module("models.loading").choose_device(settings.models.device)
+    device = importlib.import_module("models.compute").choose_device(settings.models.device)
     structlog.get_logger(component="start").info("scoring", device=str(device), types=sorted(loaded[1]))
     return loaded
 

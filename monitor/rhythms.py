@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifacts import Manifest
-from models.loading import choose_device
+from models.compute import choose_device
 from models.rhythm.artifacts import save_rhythm
 from models.rhythm.cycles import Cycle, cut_cycles, even_trace
 from models.rhythm.training import RhythmTraining, fit

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.calibration import Threshold
 from models.rhythm.network import RhythmNetwork
 from models.rhythm.straying import explained, off_rows, swing
-from models.scoring import Explanation, ModelIdentity, Score
+from models.scoring import Explanation, ModelIdentity, Score, check_windows
 
 CHUNK = 16
 """Windows a pass of the network; always exactly so many."""
@@ -90,10 +90,7 @@ class RhythmScorer:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(B, T, 1) windows → (B,) log odds of a fault and (B, T) the healthy signal in units."""
         rows = self.window_rows
-        if values.ndim != 3 or values.shape[1:] != (rows, 1):
-            raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, 1)")
-        if mask.shape != values.shape:
-            raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
+        check_windows(values, mask, rows, 1)
         logit, healthy = np.zeros(len(values), np.float32), np.zeros((len(values), rows), np.float32)
         for start in range(0, len(values), CHUNK):
             x, seen = np.zeros((CHUNK, rows), np.float32), np.zeros((CHUNK, rows), np.bool_)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.calibration import Threshold
 from models.preparation import ChannelSpec
-from models.scoring import Explanation, ModelIdentity, Score
+from models.scoring import Explanation, ModelIdentity, Score, check_windows
 from models.series.evidence import normalized
 from models.series.explaining import course, explained
 from models.series.history import peak_hold
@@ -111,7 +111,7 @@ class SeriesScorer:
 
     def explain(self, values: Floats, mask: Mask) -> Explanation:
         """See `models.scoring.Explainer.explain`: each window as that of a device of which nothing is known."""
-        self._check_windows(values, mask)
+        check_windows(values, mask, self._rows, len(self.specs))
         nothing = np.zeros((len(values), self.memory_width), np.float32)
         return self.explain_remembering(values, mask, nothing, np.full(len(values), self._rows))
 
@@ -202,7 +202,7 @@ class SeriesScorer:
     def _check(
         self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64], of: NDArray[np.intp]
     ) -> None:
-        self._check_windows(values, mask)
+        check_windows(values, mask, self._rows, len(self.specs))
         if of.shape != (len(values),) or of.min(initial=0) < 0:
             raise ValueError(f"of which device it is must be told of each of the {len(values)} windows")
         devices = int(of.max(initial=-1)) + 1
@@ -215,13 +215,6 @@ class SeriesScorer:
             or not 0 <= new_rows.min(initial=0) <= new_rows.max(initial=0) <= self._rows
         ):
             raise ValueError(f"new rows must be 0 to {self._rows} of each of the {len(values)} windows")
-
-    def _check_windows(self, values: Floats, mask: Mask) -> None:
-        rows, C = self._rows, len(self.specs)
-        if values.ndim != 3 or values.shape[1:] != (rows, C):
-            raise ValueError(f"windows of shape {values.shape[1:]}, the model takes ({rows}, {C})")
-        if mask.shape != values.shape:
-            raise ValueError(f"mask of shape {mask.shape} beside values of shape {values.shape}")
 
     def _looked_at(
         self, mask: Mask, memory: Floats, new: NDArray[np.int64], of: NDArray[np.intp]
