@@ -3,7 +3,7 @@
 Only the rows of a window that are new are looked at; what the ones before came to is remembered. So a device is scored
 as its whole series would be (`SeriesModel.score`), several windows of it in one go. Settings and states help to tell
 what is usual and are no causes.
-Letters: B windows, T rows, n new rows, C channels, K counters, M numbers remembered.
+Letters: B windows, W of them of each of D devices, T rows, n new rows, C channels, M numbers remembered.
 """
 
 from collections.abc import Sequence
