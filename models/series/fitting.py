@@ -1,5 +1,6 @@
 """Fault-free rows → a model of the series. Knows no file and no device."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -94,7 +95,11 @@ def fit_model(
     counted = np.ones(len(channels)) if watched is None else np.array(watched, float)
     level = Level.fit(left.energies[:, 0], usual, counted)
     parts = scale, usual, query, level
-    seen = [_reached(_model(parts, f.subspaces, NONE, NONE, config), values[f.rows], config) for f in folds]
+    seen = [
+        _reached(_model(parts, f.subspaces, NONE, NONE, config), values[stretch])
+        for f in folds
+        for stretch in _stretches(f.rows, breaks, config.most_rows)
+    ]
     limits = Limits.fit(seen, config.alarm)
     evenly = Limits.fit([one._replace(weight=np.ones_like(one.weight)) for one in seen], config.alarm)
     progress(Progress("normal", config.folds + 1, config.folds + 2, 0.0))
@@ -112,12 +117,20 @@ def _model(
     return SeriesModel(scale, subspaces, usual, query, level, limits, evenly, config.alarm)
 
 
-def _reached(model: SeriesModel, values: NDArray[np.float32], config: SeriesConfig) -> HeldBack:
-    """What the newest of rows that the model does not know come to, as those of a new device.
+def _stretches(part: slice, breaks: Sequence[int], most: int) -> list[slice]:
+    """The newest rows of a part, recording by recording; too short ones are left out where there are others."""
+    low = max(part.start, part.stop - most)
+    cuts = [low, *(cut for cut in breaks if low < cut < part.stop), part.stop]
+    stretches = [slice(*pair) for pair in itertools.pairwise(cuts)]
+    return [s for s in stretches if s.stop - s.start >= 2 * WINDOW] or [slice(low, part.stop)]
+
+
+def _reached(model: SeriesModel, values: NDArray[np.float32]) -> HeldBack:
+    """What rows that the model does not know come to, as those of a new device.
 
     Relief from drift is bounded and an incident may use it up, so the limits rest on residuals without it.
     """
-    told, _ = model.advance(values[-config.most_rows :, None], model.unknown(1))
+    told, _ = model.advance(values[:, None], model.unknown(1))
     whole = ~told.early[:, 0]
     return HeldBack(model.level.reached(told.energies[whole, 0]), told.pointed[whole, 0])
 

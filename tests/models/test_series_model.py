@@ -174,6 +174,15 @@ def test_a_channel_without_any_reading_is_no_cause(fitted: SeriesModel) -> None:
     assert told.share[110:150].mean(0).argmax() == 1
 
 
+def test_a_jump_from_one_recording_to_the_next_raises_no_limit() -> None:
+    train = rows(13, 1200)
+    train[600:, 0] += 40  # another device: a level of its own
+    [whole, parted] = (
+        fit_model(["a", "b", "c", "d"], train, 0, QUICK, breaks=breaks).model.limits for breaks in ([], [600])
+    )
+    assert parted.reached < 0.5 * whole.reached
+
+
 def test_as_many_names_as_columns_are_needed() -> None:
     with pytest.raises(ValueError, match="2 channel names for 4 columns"):
         fit_model(["a", "b"], rows(0, 600), 0, QUICK)
