@@ -1,4 +1,4 @@
-"""Units and moments in words, for pictures and tables that people read."""
+"""Units and moments in words, for sentences and pictures that people read."""
 
 import re
 from datetime import UTC, datetime
@@ -12,6 +12,9 @@ _SPELT = {
     "uS/cm": "µS/cm",
     "uV": "µV",
     "Ohm": "Ω",
+    "kOhm": "kΩ",
+    "dB[mW]": "dBm",
+    "m/s2": "m/s²",
 }
 
 

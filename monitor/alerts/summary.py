@@ -4,6 +4,7 @@ import math
 
 from monitor.alerts.alert import ChannelEvidence, DeviceInfo, moment
 from monitor.findings import Action, Finding, Kind, Reason
+from monitor.wording import readable_unit
 
 _ENDED = {Reason.SERVICED: "Ended by maintenance", Reason.FORGOTTEN: "No longer watched"}
 
@@ -47,7 +48,7 @@ def _deviation(channel: ChannelEvidence) -> str:
     if channel.observed is None or channel.expected is None:
         return "unlike its model expects"
     difference = abs(channel.observed - channel.expected)
-    unit = "" if channel.unit == "1" else f"{channel.unit} "
+    unit = f"{readable_unit(channel.unit)} ".lstrip()
     if difference < 1e-6:
         return f"moving unlike its model expects (at {channel.observed:g} {unit}".rstrip() + ")"
     # Two digits of the difference, and the readings with the same decimals, so that the sum adds up.

@@ -41,7 +41,7 @@ def alert(acknowledged: bool = False) -> Alert:
         severity=Severity.WARNING,
         status=Status.OPEN,
         summary=(
-            "Downstream line pressure is 61 mm[Hg] above expected (412 against 351) on Infusion pump SN-1042; "
+            "Downstream line pressure is 61 mmHg above expected (412 against 351) on Infusion pump SN-1042; "
             "Motor current deviates too."
         ),
         started_at=_STARTED,

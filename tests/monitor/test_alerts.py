@@ -135,7 +135,7 @@ def test_the_payload_names_the_device_the_channels_and_the_model() -> None:
         (
             {},
             (
-                "Downstream line pressure is 61 mm[Hg] above expected (412 against 351) on Infusion pump SN-1042; "
+                "Downstream line pressure is 61 mmHg above expected (412 against 351) on Infusion pump SN-1042; "
                 "Motor current deviates too."
             ),
         ),
@@ -146,6 +146,10 @@ def test_the_payload_names_the_device_the_channels_and_the_model() -> None:
         (
             {"evidence": (Evidence("motor_current", 1, 1, 1, 100.0, 100.0, 0),)},
             "Motor current is moving unlike its model expects (at 100 mA) on Infusion pump SN-1042.",
+        ),
+        (
+            {"evidence": (Evidence("a_ratio", 1, 1, 1, 1.5, 1.0, 1),)},
+            "a_ratio is 0.50 above expected (1.50 against 1.00) on Infusion pump SN-1042.",
         ),
         ({"evidence": ()}, "Infusion pump SN-1042 behaves unlike its model expects."),
         (
@@ -170,7 +174,7 @@ def test_the_summary_of_a_resolved_alert_says_how_long_it_lasted() -> None:
 
     assert closed is not None
     assert closed.alert.summary == (
-        "Cleared after 4 min: Downstream line pressure was 61 mm[Hg] above expected (412 against 351) "
+        "Cleared after 4 min: Downstream line pressure was 61 mmHg above expected (412 against 351) "
         "on Infusion pump SN-1042; Motor current deviated too."
     )
 
