@@ -87,6 +87,10 @@ class Limits(NamedTuple):
         sudden = _quantile(reached, alarm.sudden)
         return cls(limit, sudden, pointed, raised, _quantile(np.concatenate(lasting), alarm.quantile))
 
+    def of_the_residual_alone(self) -> "Limits":
+        """Of a model that remembers no incident."""
+        return self._replace(pointed=np.inf, raised=0.0, lasting=1.0)
+
     def anomaly(self, reached: Scores, incident: Array) -> Scores:
         """(…,) residual scores, and 0 to 1 how much of an incident the rows before remember → (…,) 1.0 where an episode
         opens."""

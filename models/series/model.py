@@ -129,21 +129,24 @@ class SeriesModel:
 
     def rows(self, told: Advanced) -> RowScores:
         """What n rows of one device come to, from its beginning on, as scores."""
-        early, weight = told.early[:, 0], told.pointed[:, 0]
-        reached = np.where(early, 0.0, told.reached[:, 0])
-        unadapted = np.where(early, 0.0, self.level.reached(told.energies[:, 0]))
+        early, weight, limits = told.early[:, 0], told.pointed[:, 0], self.limits
+        reached, unadapted = (
+            np.where(early, 0.0, x[:, 0]) for x in (told.reached, self.level.reached(told.energies))
+        )
         evidence, attention, residual = (x[:, 0] for x in told.parts)
-        judged = self._judged(reached, weight, self.limits)
-        begun = self._judged(unadapted, weight, self.limits)
-        evenly = self._judged(reached, np.ones_like(reached), self.evenly)
-        limit = self.limits.reached
-        return RowScores(
-            *judged, evidence * counted(reached / limit)[:, None], attention, residual,
-            {
-                "without_attention": Ablation(*evenly, residual * (reached / limit)[:, None]),
-                "without_adaptation": Ablation(*begun, evidence * counted(unadapted / limit)[:, None]),
-            },
-        )  # fmt: skip
+        shown = evidence * counted(reached / limits.reached)[:, None]
+        ablations = {
+            "without_attention": Ablation(
+                *self._judged(reached, np.ones_like(weight), self.evenly),
+                residual * (reached / limits.reached)[:, None],
+            ),
+            "without_memory": Ablation(*self._judged(reached, weight, limits.of_the_residual_alone()), shown),
+            "without_adaptation": Ablation(
+                *self._judged(unadapted, weight, limits),
+                evidence * counted(unadapted / limits.reached)[:, None],
+            ),
+        }
+        return RowScores(*self._judged(reached, weight, limits), shown, attention, residual, ablations)
 
     def _judged(self, reached: NDArray[np.float64], weight: NDArray[np.floating], limits: Limits) -> Judged:
         return limits.judged(reached, remembered(weight * reached / limits.pointed), self.alarm)

@@ -160,6 +160,9 @@ def test_without_attention_the_same_residual_is_remembered_whatever_channel_it_i
     test = rows(12, 300)
     test[150:180, 1] += 9
     told = fitted.score(test)
+    forgetful = told.ablations["without_memory"].anomaly
+    assert (forgetful[:150] == fitted.score(rows(12, 300)).ablations["without_memory"].anomaly[:150]).all()
+    assert (told.anomaly[185:250] > forgetful[185:250] / fitted.limits.lasting).all()
     plain = told.ablations["without_attention"]
     assert (plain.anomaly != told.anomaly).any()
     assert plain.anomaly[185:250].mean() > fitted.score(rows(12, 300)).anomaly[185:250].mean()
