@@ -16,6 +16,7 @@ from models.detector import Detector
 from models.fleet import Split, draw
 from models.preparation import Prepared
 from models.recipe import Progress, TrainingConfig
+from models.straight import begin_straight
 
 
 def prepare(
@@ -96,8 +97,10 @@ def learn_normal(
         split.evidence, detector.rows, compute.part_of(config.windows // 10), config.min_rows, rng
     )
     check = prepare_all(detector, *held_back, device)
-    lively_told = patch_levels(learn.z, learn.mask, detector.config.patches).lively_told
-    detector.expectation.restless.copy_((lively_told.mean((0, 2)) > 0.2).float())
+    seen = patch_levels(learn.z, learn.mask, detector.config.patches)
+    detector.expectation.restless.copy_((seen.lively_told.mean((0, 2)) > 0.2).float())
+    begin_straight(detector.expectation, learn.context, detector.preparation.plain_features, seen)
+    del seen
     compute.agree(detector.expectation)
     fit = _Fit(config, rng, progress, config.expectation_steps + config.steps, compute)
     expected = fit.run("normal", detector.expectation, lambda p, _: expectation_loss(detector, p), learn, check,

@@ -26,6 +26,9 @@ WILD = 1000.0
 """Readings further out than so many scales are all the same."""
 KNOTS = 17
 """Quantiles of a setting that its rank is read from."""
+TEMPER = 0.25
+"""For those quantiles a value counts by this power of how often it was read: by that itself, nearly all knots would
+stand on the few usual values, and all that is seldom set would share one rank."""
 ROUNDED = 1e-5
 """Part of a setting that may be due to rounding: knots coincide where many devices share a setting, and the mean of
 equal readings, which every kernel rounds in its own way, must not jump over them."""
@@ -168,6 +171,14 @@ class Preparation(nn.Module):
         told = self.patches * (3 * len(self.settings) + sum(self.categories)) + 1
         return -(-told // ALIGNED) * ALIGNED
 
+    @property
+    def plain_features(self) -> list[int]:
+        """Features of the context that tell a setting or a state as it is: all but the ranks."""
+        S, P = len(self.settings), self.patches
+        settings = [1 + 3 * S * p + s for p in range(P) for s in range(S)]
+        states = range(1 + 3 * S * P, 1 + (3 * S + sum(self.categories)) * P)
+        return [0, *settings, *states]
+
     def fit(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
         """Fit on (N, T, C) windows of the fleet, at best spread over all devices and modes."""
         x, seen = self._rows_first(values, mask)
@@ -188,9 +199,7 @@ class Preparation(nn.Module):
                 told = x[:, i][seen[:, i] > 0]
                 self.context_center[s], self.context_scale[s] = _robust(told, 1e-6)
                 if len(told):
-                    self.knots[s] = torch.quantile(
-                        told[:: max(1, len(told) // 100_000)], torch.linspace(0, 1, self.knots.shape[1])
-                    )
+                    self.knots[s] = _knots(told, self.knots.shape[1])
 
     def forward(self, values: Tensor, mask: Tensor) -> Prepared:
         """(B, T, C) in units, NaN where `mask` is False → `Prepared`."""
@@ -286,6 +295,14 @@ def _filled_both(x: Tensor, seen: Tensor) -> Tensor:
     first = first_seen(seen).clamp_(max=len(x) - 1).long()[None]
     x[0].addcmul_(torch.gather(x, 0, first)[0], 1.0 - seen[0])  # exact as well
     return _carried(x, seen)
+
+
+def _knots(told: Tensor, count: int) -> Tensor:
+    """(count,) values of a setting, ascending from the least to the largest that was read: its tempered quantiles."""
+    value, times = torch.unique(told[:: max(1, len(told) // 1_000_000)], return_counts=True)
+    share = torch.cumsum(times.double() ** TEMPER, 0)
+    at = torch.searchsorted(share / share[-1], torch.linspace(0, 1, count, dtype=torch.float64))
+    return value[at.clamp(max=len(value) - 1)]
 
 
 def _robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:

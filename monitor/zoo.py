@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -36,9 +37,12 @@ once a minute needs as many windows, not as many hours."""
 LOOKALIKES = (1.0, 3.0)
 """Harmless events of a training fleet, times as often as usual: half the devices live as on the wards, with the long
 quiet stretches that a threshold must know as well, and half see more, so that the rare ones are learnt."""
+ROUNDS = 1.25
+"""Rounds of its use that a device of a training fleet runs, where it goes in rounds: begun in the middle of one, it
+must come well into the next, or what lies between two of them is hardly seen."""
 BRIEF = 3
-"""Beside the fleet as many other devices run for a third of its hours and teach what is normal, which takes many
-devices and not long ones."""
+"""Beside the fleet as many other devices give a third of their hours, cut from anywhere, and teach what is normal,
+which takes many devices and not long ones, and every part of their day."""
 EVERY = 8
 """Devices between two words about the simulation's progress."""
 
@@ -94,13 +98,13 @@ class ZooOptions:
     def _plan(self, device_type: str, training: TrainOptions) -> "TypePlan":
         hours = fleet_hours(load_profiles()[device_type]) if self.hours is None else self.hours
         fleet = SimulateOptions(device_type, self.devices, hours, self.fleet_seed, (), 0.0, self.lookalikes)
-        brief = replace(fleet, hours=hours / BRIEF, seed=self.fleet_seed + 1)
+        brief = replace(fleet, seed=self.fleet_seed + 1)
         return TypePlan(fleet, brief, self.out / device_type, training)
 
 
 @dataclass(frozen=True, slots=True)
 class TypePlan:
-    """One type: its fleet and its brief runs, where its artifact goes, how it is trained."""
+    """One type: its fleet and the runs that brief ones are cut from, where its artifact goes, how it is trained."""
 
     fleet: SimulateOptions
     brief: SimulateOptions
@@ -109,9 +113,11 @@ class TypePlan:
 
 
 def fleet_hours(profile: DeviceProfile) -> float:
-    """Hours that a device of a training fleet runs: enough rows, and half of what its benchmark runs without a fault,
-    for every usual interruption to come by."""
-    return max(ROWS_A_DEVICE * profile.grid_ms / 3_600_000, machine_of(profile.type).healthy_hours / 2)
+    """Hours that a device of a training fleet runs: enough rows, half of what its benchmark runs without a fault, for
+    every usual interruption to come by, and more than a round of its use."""
+    machine = machine_of(profile.type)
+    rows_h: float = ROWS_A_DEVICE * profile.grid_ms / 3_600_000
+    return max(rows_h, machine.healthy_hours / 2, ROUNDS * machine.cycle_hours)
 
 
 Tell = Callable[[Step], None]
@@ -214,12 +220,16 @@ def make_type(plan: TypePlan, told: "Queue[tuple[str, Step]] | None" = None) -> 
 
     profile = load_profiles()[device_type]
     with computing(plan.training.device, plan.training.precision, plan.training.threads) as compute:
-        series, brief = (simulated_series(one, profile, tell) for one in (plan.fleet, plan.brief))
+        series = simulated_series(plan.fleet, profile, tell)
+        brief = simulated_series(plan.brief, profile, tell, 1 / BRIEF)
         simulated_s = time.perf_counter() - begun
         fleet = {
             "simulator_seed": plan.fleet.seed, "devices": plan.fleet.devices, "hours": plan.fleet.hours,
             "lookalikes": list(plan.fleet.lookalikes),
-            "brief": {"simulator_seed": plan.brief.seed, "devices": plan.brief.devices, "hours": plan.brief.hours},
+            "brief": {
+                "simulator_seed": plan.brief.seed, "devices": plan.brief.devices, "hours": plan.brief.hours / BRIEF,
+                "cut_from_hours": plan.brief.hours,
+            },
         }  # fmt: skip
         manifest = train_series(
             series, profile, plan.out, plan.training, compute, tell, {"fleet": fleet}, brief
@@ -232,14 +242,25 @@ def make_type(plan: TypePlan, told: "Queue[tuple[str, Step]] | None" = None) -> 
     }  # fmt: skip
 
 
-def simulated_series(fleet: SimulateOptions, profile: DeviceProfile, tell: Tell) -> list[Series]:
-    """The fleet's rows on the profile's grid, as they would have arrived."""
-    series = []
+def simulated_series(
+    fleet: SimulateOptions, profile: DeviceProfile, tell: Tell, part: float = 1.0
+) -> list[Series]:  # fmt: skip
+    """The fleet's rows on the profile's grid, as they would have arrived; of each device a `part` in one piece."""
+    series: list[Series] = []
     for run in fleet.runs(START_MS):
-        series.append(series_of(to_recording(run, observe(run, fleet.seed)), profile))
+        whole = series_of(to_recording(run, observe(run, fleet.seed)), profile)
+        series.append(_cut(whole, part, np.random.default_rng([fleet.seed, len(series)])))
         if len(series) % EVERY == 0 or len(series) == fleet.devices:
             tell(Step("simulation", len(series), fleet.devices, 0.0))
     return series
+
+
+def _cut(series: Series, part: float, rng: np.random.Generator) -> Series:
+    """A copy of so large a part of the rows, from anywhere."""
+    rows = round(part * len(series.values))
+    first = int(rng.integers(len(series.values) - rows + 1))
+    piece = slice(first, first + rows)
+    return Series(series.device, series.values[piece].copy(), series.mask[piece].copy())
 
 
 def _table(made: dict[str, Any], total_s: float) -> Table:

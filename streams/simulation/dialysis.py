@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from streams.simulation.dialysis_catalogue import FAULTS, LOOKALIKES
 from streams.simulation.dialysis_schedule import (
+    CYCLE_S,
     SESSION_S,
     DialysisMode,
     change_mode,
@@ -91,6 +92,7 @@ class Haemodialysis(Machine[DialysisWorld]):
         (("POSTTX", 300.0, 600.0), ("IDL", 300.0, 1800.0), ("PRETX", 400.0, 900.0)),
         (("POSTTX", 300.0, 600.0), ("DIS", 1200.0, 2400.0), ("PRETX", 400.0, 900.0)),
     )
+    cycle_hours = CYCLE_S / 3600
     faults = FAULTS
     lookalikes = LOOKALIKES
     resolution: ClassVar[Mapping[str, float]] = {

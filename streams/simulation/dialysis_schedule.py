@@ -11,6 +11,8 @@ from streams.simulation.noise import Array, Noise
 
 SESSION_S = 4 * 3600
 RINSE_S, DISINFECT_S, PREPARE_S = 480, 1800, 900
+CYCLE_S = SESSION_S + RINSE_S + DISINFECT_S + PREPARE_S
+"""From the begin of one treatment to that of the next."""
 
 
 class DialysisMode(IntEnum):

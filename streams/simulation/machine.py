@@ -110,6 +110,8 @@ class Machine(ABC, Generic[W]):
     """Device hours of a benchmark run with one fault: long enough for its compressed course."""
     healthy_hours: ClassVar[float] = 6.0
     """Device hours of a benchmark run without one: long enough for every usual interruption."""
+    cycle_hours: ClassVar[float] = 0.0
+    """Device hours of a whole round of its use, from one begin to the next, where it goes in rounds of hours."""
     spread: ClassVar[Mapping[str, float]]
     """Channel → standard deviation of a healthy device in treatment around the nominal device with the same
     settings: unit-to-unit bias, patient, wander and noise on the profile's grid (a counter: of its slope per

@@ -144,3 +144,22 @@ def test_squash_is_odd_rising_and_the_identity_near_zero() -> None:
 def test_a_device_that_measures_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="measured"):
         Preparation([ChannelSpec("mode", "state", 0, 3)], T, 4)
+
+
+def test_a_value_that_is_seldom_set_has_a_rank_of_its_own() -> None:
+    usual, seldom = np.repeat([0.3, 13.8, 13.9, 14.0, 14.1, 14.2], 400), np.repeat([13.6, 14.5, 15.0], 3)
+    setting = np.concatenate([usual, seldom]).astype(np.float32)
+    values = np.stack([np.repeat(setting[:, None], T, 1)] * 2, 2)
+    preparation, _, _ = prepared([ChannelSpec("set", "setting"), ChannelSpec("p")], values)
+    knots = preparation.knots[0].numpy()
+    assert {13.6, 14.5, 15.0} <= set(np.round(knots.astype(float), 3))
+    assert (np.diff(knots) >= 0).all()
+
+
+def test_the_plain_features_are_the_constant_the_settings_in_scales_and_the_states() -> None:
+    spec = [ChannelSpec("set", "setting"), ChannelSpec("mode", "state", 0, 1), ChannelSpec("p")]
+    preparation = Preparation(spec, T, 2)
+    preparation.context_center[:], preparation.context_scale[:] = 10.0, 2.0
+    values = np.tile(np.array([14.0, 1.0, 0.0], np.float32), (1, T, 1))
+    context = preparation(torch.from_numpy(values), torch.ones(1, T, 3, dtype=torch.bool)).context
+    assert context[preparation.plain_features, 0].tolist() == [1.0, 2.0, 2.0, 0.0, 1.0, 0.0, 1.0]

@@ -7,13 +7,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from models.artifacts import ArtifactError, read_manifest
 from models.loading import load_scorer
+from monitor.simulated import SimulateOptions
 from monitor.workshop import TrainOptions
-from monitor.zoo import ROWS_A_DEVICE, ZooError, ZooOptions, fleet_hours, make_zoo
+from monitor.zoo import BRIEF, ROWS_A_DEVICE, ZooError, ZooOptions, fleet_hours, make_zoo, simulated_series
 from streams.devices import ProfileError, load_profiles
 from streams.recordings import RecordingError
 from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES
@@ -31,7 +33,19 @@ def test_as_many_other_devices_run_briefly_beside_the_fleet() -> None:
         [run.device for run in replace(one, hours=0.1).runs(0)] for one in (plan.fleet, plan.brief)
     )
     assert len({*fleet, *brief}) == 4
-    assert plan.brief.hours == pytest.approx(plan.fleet.hours / 3)
+
+
+def test_brief_series_are_a_third_of_a_run_cut_from_anywhere() -> None:
+    [plan] = ZooOptions("infusion-pump", Path("zoo"), devices=3, hours=0.5).plans()
+    profile = load_profiles()["infusion-pump"]
+    whole, brief = (simulated_series(plan.brief, profile, lambda _: None, part) for part in (1, 1 / BRIEF))
+    first = []
+    for run, piece in zip(whole, brief, strict=True):
+        assert len(piece.values) == round(len(run.values) / 3)
+        places = range(len(run.values) - len(piece.values) + 1)
+        at = [i for i in places if np.array_equal(run.values[i : i + len(piece.values)], piece.values, True)]
+        first += at
+    assert len(set(first)) == 3
 
 
 def test_half_the_devices_of_a_training_fleet_see_look_alikes_as_often_as_usual_and_half_more_often() -> None:
@@ -47,6 +61,17 @@ def test_half_the_devices_of_a_training_fleet_see_look_alikes_as_often_as_usual_
 def test_a_device_of_a_training_fleet_runs_long_enough_whatever_its_grid(device_type: str) -> None:
     profile = load_profiles()[device_type]
     assert fleet_hours(profile) * 3_600_000 / profile.grid_ms >= ROWS_A_DEVICE
+
+
+def test_a_dialysis_machine_of_a_training_fleet_runs_from_one_treatment_into_the_next() -> None:
+    profile = load_profiles()["haemodialysis"]
+    [run] = SimulateOptions("haemodialysis", 1, fleet_hours(profile), 100, (), 0.0, (0.0,)).runs(0)
+    modes = run.values[:, profile.index["treatment_mode"]]
+    modes = modes[np.isfinite(modes)]
+    begins = np.flatnonzero(np.diff((modes == 3).astype(int)) == 1)
+    assert modes[0] == 3
+    assert len(begins) >= 1
+    assert set(modes) >= {2, 3, 4, 5}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +132,7 @@ def test_a_type_that_fails_is_named_and_the_others_are_made(tmp_path: Path) -> N
         "devices": 4,
         "hours": 0.5,
         "lookalikes": [1.0, 3.0],
-        "brief": {"simulator_seed": 101, "devices": 4, "hours": 0.5 / 3},
+        "brief": {"simulator_seed": 101, "devices": 4, "hours": 0.5 / 3, "cut_from_hours": 0.5},
     }
     assert set(manifest.training["seconds"]) == {"normal", "evidence", "threshold"}
     assert load_scorer(tmp_path / "infusion-pump").identity.digest == manifest.weights_digest
