@@ -302,7 +302,8 @@ def _knots(told: Tensor, count: int) -> Tensor:
     value, times = torch.unique(told[:: max(1, len(told) // 1_000_000)], return_counts=True)
     share = torch.cumsum(times.double() ** TEMPER, 0)
     at = torch.searchsorted(share / share[-1], torch.linspace(0, 1, count, dtype=torch.float64))
-    return value[at.clamp(max=len(value) - 1)]
+    knots: Tensor = value[at.clamp(max=len(value) - 1)]
+    return knots
 
 
 def _robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:
