@@ -80,16 +80,13 @@ def load_series(folder: Path) -> SeriesScorer:
 
 def _weights(model: SeriesModel) -> dict[str, torch.Tensor]:
     """Every array of a model under its name."""
-    subspaces, level = model.subspaces, model.level
-    arrays: dict[str, Any] = {
-        **{f"scale.{name}": x for name, x in model.scale._asdict().items()},
-        **{f"usual.{name}": x for name, x in model.usual._asdict().items()},
-        **{f"query.{name}": x for name, x in model.query._asdict().items()},
-        **{f"level.{name}": x for name, x in level._asdict().items()},
-        **{f"limits.{name}": x for name, x in model.limits._asdict().items()},
-        **{f"evenly.{name}": x for name, x in model.evenly._asdict().items()},
-        "subspaces.cuts": np.array(subspaces.cuts, np.int64),
+    subspaces = model.subspaces
+    parts: dict[str, Any] = {
+        "scale": model.scale, "usual": model.usual, "query": model.query, "level": model.level,
+        "limits": model.limits, "evenly": model.evenly,
     }  # fmt: skip
+    arrays = {f"{part}.{name}": x for part, fields in parts.items() for name, x in fields._asdict().items()}
+    arrays["subspaces.cuts"] = np.array(subspaces.cuts, np.int64)
     weights = {name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}
     return weights | {"subspaces.mean": subspaces.mean, "subspaces.basis": subspaces.basis}
 

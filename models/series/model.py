@@ -146,7 +146,8 @@ class SeriesModel:
                 evidence * counted(unadapted / limits.reached)[:, None],
             ),
         }
-        return RowScores(*self._judged(reached, weight, limits), shown, attention, residual, ablations)
+        judged = limits.judged(reached, told.incident[:, 0], self.alarm)
+        return RowScores(*judged, shown, attention, residual, ablations)
 
     def _judged(self, reached: NDArray[np.float64], weight: NDArray[np.floating], limits: Limits) -> Judged:
         return limits.judged(reached, remembered(weight * reached / limits.pointed), self.alarm)

@@ -71,8 +71,7 @@ class SeriesScorer:
 
     def score(self, values: Floats, mask: Mask) -> Score:
         """See `models.scoring.Scorer.score`: each window as that of a device of which nothing is known."""
-        nothing = np.zeros((len(values), self.memory_width), np.float32)
-        return self.score_remembering(values, mask, nothing, np.full(len(values), self._rows))[0]
+        return self.score_remembering(values, mask, *self._nothing_known(len(values)))[0]
 
     def score_remembering(
         self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64],
@@ -96,24 +95,27 @@ class SeriesScorer:
     def whole(self, values: Floats) -> tuple[RowScores, Floats]:
         """(R, C) rows of one device from its beginning, NaN without a reading → what they come to, each row a window of
         its own, and the (R,) anomaly as the service would see it: with the threshold of this scorer."""
-        told, _ = self.model.advance(self._from_the_beginning(values), self.model.unknown(1))
+        told = self._from_the_beginning(values)
         anomaly = self.threshold.anomaly(self._statistic(told)[:, :1])
         return self.model.rows(told), np.where(told.early[:, 0], np.float32(0), anomaly)
 
     def statistics(self, values: Floats, stride: int) -> Floats:
         """(R, C) rows likewise → (N, 1) what the threshold is fitted on, a window a stride."""
-        told, _ = self.model.advance(self._from_the_beginning(values), self.model.unknown(1))
+        told = self._from_the_beginning(values)
         return self._statistic(told)[~told.early[:, 0]][::stride]
 
-    def _from_the_beginning(self, values: Floats) -> Floats:
-        """(R, 1, C) slopes in place of counters."""
-        return self._slopes.apply(values[:, None], self._slopes.unknown(1))[0]
+    def _from_the_beginning(self, values: Floats) -> Advanced:
+        """(R, C) rows of one device, slopes in place of counters → what they come to."""
+        rows, _ = self._slopes.apply(values[:, None], self._slopes.unknown(1))
+        return self.model.advance(rows, self.model.unknown(1))[0]
+
+    def _nothing_known(self, devices: int) -> tuple[Floats, NDArray[np.int64]]:
+        """Memory of devices of which nothing is known, and how many rows are new in the first window of each."""
+        return np.zeros((devices, self.memory_width), np.float32), np.full(devices, self._rows)
 
     def explain(self, values: Floats, mask: Mask) -> Explanation:
         """See `models.scoring.Explainer.explain`: each window as that of a device of which nothing is known."""
-        check_windows(values, mask, self._rows, len(self.specs))
-        nothing = np.zeros((len(values), self.memory_width), np.float32)
-        return self.explain_remembering(values, mask, nothing, np.full(len(values), self._rows))
+        return self.explain_remembering(values, mask, *self._nothing_known(len(values)))
 
     def explain_remembering(
         self, values: Floats, mask: Mask, memory: Floats, new_rows: NDArray[np.int64],

@@ -17,23 +17,11 @@ from streams.records import JSON, encode_json
 from tests.acceptance.service import ServiceProcess, usual_sections, write_config
 from tests.acceptance.streams import send
 from tests.conftest import EmbeddedTestBroker
+from tests.profiles import gauges_profile
 
 TYPE, CHANNELS = (
     "oxygen-compressor",
     ("inlet_pressure", "outlet_pressure", "motor_current", "oil_temperature"),
-)
-PROFILE = f"""
-type = "{TYPE}"
-title = "Oxygen compressor"
-grid_ms = 1000
-window_rows = 64
-stride_rows = 2
-min_rows = 24
-lateness_ms = 1000
-silent_after_ms = 600000
-""" + "".join(
-    f'[[channels]]\nname = "{name}"\ntitle = "{name}"\nunit = "1"\nperiod_ms = 1000\nlow = -1000\nhigh = 1000\n'
-    for name in CHANNELS
 )
 FAULT_AT = 500
 
@@ -59,7 +47,7 @@ def messages(device: str, values: NDArray[np.float32], begin_ms: int) -> list[Pl
 def learn(folder: Path) -> None:
     """Profile and model into their folders, from one recording of another compressor."""
     (folder / "profiles").mkdir()
-    (folder / "profiles" / f"{TYPE}.toml").write_text(PROFILE)
+    (folder / "profiles" / f"{TYPE}.toml").write_text(gauges_profile(TYPE, CHANNELS, 1000))
     values = compressor(0, 5400)
     nothing = np.zeros(len(values), np.bool_)
     recording = Recording(

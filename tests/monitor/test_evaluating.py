@@ -22,6 +22,7 @@ from models.series import Ablation, SeriesConfig
 from monitor.evaluating import EvaluateError, evaluate_command, measuring, peers_asked, rhythmic
 from monitor.evaluating.scoreboard import averages, comparisons, show
 from monitor.longrun import ReportError
+from tests.consoles import screen, written
 from tests.models.rhythm import SMALL, breathing
 
 QUICK = SeriesConfig(practice_rows=150)
@@ -78,16 +79,6 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(scorer=Plain(series.values))
 
     monkeypatch.setattr(models.series.learning, "fit_series", fit)
-
-
-def screen() -> Console:
-    """As wide as the tables."""
-    return Console(file=io.StringIO(), width=200)
-
-
-def written(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 def test_sets_are_measured_beside_their_peers_and_written_as_json(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
 """`attendant train`: which kind of model a device type gets, and what is said of too little to learn from."""
 
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from models.artifacts import read_manifest
 from models.loading import load_scorer
@@ -14,21 +12,10 @@ from monitor.simulated import SimulateOptions
 from monitor.simulating import simulate_to_folder
 from monitor.workshop import FEW_DEVICES, ModelKind, TrainOptions, WorkshopError, train_command
 from streams.recordings import Recording, write_recording
+from tests.consoles import screen, written
+from tests.profiles import gauges_profile
 
 GAUGES = ("pressure", "temperature")
-PROFILE = """
-type = "boiler"
-title = "Boiler"
-grid_ms = 1000
-window_rows = 64
-stride_rows = 2
-min_rows = 24
-lateness_ms = 1000
-silent_after_ms = 600000
-""" + "".join(
-    f'[[channels]]\nname = "{name}"\ntitle = "{name}"\nunit = "1"\nperiod_ms = 1000\nlow = -100\nhigh = 100\n'
-    for name in GAUGES
-)
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +29,16 @@ def pumps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boiler(folder: Path, rows: int) -> tuple[Path, Path]:
     """A recording of a type without settings, and the folder of its profile."""
     (folder / "profiles").mkdir()
-    (folder / "profiles" / "boiler.toml").write_text(PROFILE)
+    (folder / "profiles" / "boiler.toml").write_text(gauges_profile("boiler", GAUGES, 100))
     values = np.random.default_rng(0).normal(0, 1, (rows, 2)).astype(np.float32)
     nothing, t_ms = np.zeros(rows, np.bool_), np.arange(rows) * np.float64(1000)
     recording = Recording("B-1", GAUGES, t_ms, values, nothing, nothing, 1.0)
     return write_recording(recording, folder / "B-1.parquet"), folder / "profiles"
 
 
-def told() -> Console:
-    return Console(file=io.StringIO(), width=200)
-
-
-def text(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
 def test_a_type_without_settings_is_learnt_as_a_series_from_one_recording(tmp_path: Path) -> None:
     recording, profiles = boiler(tmp_path, 1500)
-    train_command([recording], "boiler", tmp_path / "model", profile_folders=[profiles], console=told())
+    train_command([recording], "boiler", tmp_path / "model", profile_folders=[profiles], console=screen())
     manifest = read_manifest(tmp_path / "model")
     assert manifest.training["kind"] == "series"
     assert manifest.training["devices"] == 1
@@ -71,26 +49,26 @@ def test_a_type_without_settings_is_learnt_as_a_series_from_one_recording(tmp_pa
 def test_too_short_a_recording_is_refused_with_the_rows_that_are_needed(tmp_path: Path) -> None:
     recording, profiles = boiler(tmp_path, 120)
     with pytest.raises(WorkshopError, match="training rows; a model and its threshold need at least 200"):
-        train_command([recording], "boiler", tmp_path / "model", profile_folders=[profiles], console=told())
+        train_command([recording], "boiler", tmp_path / "model", profile_folders=[profiles], console=screen())
 
 
 def test_a_type_with_settings_is_learnt_as_a_fleet_and_few_devices_are_told_of(
     pumps: Path, tmp_path: Path
 ) -> None:
-    console, quick = told(), TrainOptions(steps=10, windows=300, device="cpu")
+    console, quick = screen(), TrainOptions(steps=10, windows=300, device="cpu")
     train_command([pumps], "infusion-pump", tmp_path / "model", quick, console=console)
     assert "kind" not in read_manifest(tmp_path / "model").training
-    assert "learnt from 4 devices: what is only theirs is not known" in text(console)
-    assert f"{FEW_DEVICES} are a beginning" in text(console)
+    assert "learnt from 4 devices: what is only theirs is not known" in written(console)
+    assert f"{FEW_DEVICES} are a beginning" in written(console)
 
 
 def test_a_type_with_settings_is_learnt_as_a_series_where_that_is_asked_for(
     pumps: Path, tmp_path: Path
 ) -> None:
-    console, series = told(), TrainOptions(budget=0.5, kind=ModelKind.SERIES)
+    console, series = screen(), TrainOptions(budget=0.5, kind=ModelKind.SERIES)
     train_command([pumps], "infusion-pump", tmp_path / "model", series, console=console)
     manifest = read_manifest(tmp_path / "model")
     assert manifest.training["kind"] == "series"
     assert manifest.threshold.rate_asked == 0.5
     assert manifest.metrics["device_days"] == pytest.approx(4 * 0.5 / 24, rel=0.25)
-    assert "false alarms" not in text(console)
+    assert "false alarms" not in written(console)
