@@ -6,8 +6,9 @@ for every write. PostgreSQL: a timeout held by the server, so that no statement 
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -29,6 +30,8 @@ _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK: Final = 0x61747465
 """Advisory lock of PostgreSQL: several workers may start at once, one migrates."""
 _IMMEDIATE: Final = "attendant_immediate"
+_WRITE_AHEAD: Final = "PRAGMA journal_mode=WAL"
+_BUSY_PAUSE_S: Final = 0.02
 
 
 class Database:
@@ -46,6 +49,7 @@ class Database:
         self.url = _redacted(parsed)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._file = parsed.database or ""
+        self._connect_timeout_s = connect_timeout_s
         # Within one process writers queue here instead of polling SQLite's lock.
         self._turn = asyncio.Lock()
         make = _sqlite if self.is_sqlite else _postgres
@@ -82,20 +86,33 @@ class Database:
             OutboxUnavailableError: the database is away.
         """
         if self.is_sqlite:
-            await asyncio.to_thread(self._openable)
+            await asyncio.to_thread(self._prepare_file)
         async with self.write() as connection:
             if not self.is_sqlite:
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             await connection.run_sync(self._migrate, revision)
 
-    def _openable(self) -> None:
-        """A file that cannot be opened is told here: the driver would leave a thread behind each time."""
+    def _prepare_file(self) -> None:
+        """Write-ahead logging from here on. A file that cannot be opened is told here, not by the driver.
+
+        The driver would leave a thread behind at each failure. And while another worker writes to a new file,
+        SQLite refuses to change its journal at once, whatever the timeout, so the waiting is done here.
+        """
+        until = time.monotonic() + self._connect_timeout_s
+        while not self._write_ahead(may_wait=time.monotonic() < until):
+            time.sleep(_BUSY_PAUSE_S)
+
+    def _write_ahead(self, *, may_wait: bool) -> bool:
         try:
-            sqlite3.connect(self._file).close()
+            with closing(sqlite3.connect(self._file, timeout=self._connect_timeout_s)) as connection:
+                connection.execute(_WRITE_AHEAD)
         except sqlite3.Error as error:
+            if may_wait and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                return False
             folder = Path(self._file).parent
             why = str(error) if folder.is_dir() else f"{error}: there is no folder {folder}"
             raise OutboxUnavailableError(self.url, why) from None
+        return True
 
     def _migrate(self, connection: Connection, revision: str) -> None:
         config = Config()
@@ -186,8 +203,8 @@ def _sqlite(url: URL, statement_timeout_s: float, connect_timeout_s: float) -> A
         # The driver would begin transactions by itself, late and deferred: two writers then fail, not wait.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
+        for pragma in (_WRITE_AHEAD, "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"):
+            cursor.execute(pragma)
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

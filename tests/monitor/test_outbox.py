@@ -1,9 +1,10 @@
 """The outbox, on SQLite and on PostgreSQL."""
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -544,6 +545,22 @@ async def test_many_workers_may_start_at_once_on_an_empty_database(database_url:
     assert (await boxes[0].alerts()).items == ()
     for box in boxes:
         await box.close()
+
+
+async def test_a_new_file_that_another_worker_is_writing_to_is_waited_for(tmp_path: Path) -> None:
+    """SQLite itself would not: a file changes to write-ahead logging at once or not at all."""
+    file = tmp_path / "alerts.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("CREATE TABLE begun (x)")
+        other.execute("BEGIN IMMEDIATE")
+        opening = asyncio.create_task(Outbox.open(f"sqlite:///{file}"))
+        await asyncio.wait({opening}, timeout=0.3)
+        assert not opening.done()
+        other.execute("COMMIT")
+
+    outbox = await opening
+    assert (await outbox.alerts()).items == ()
+    await outbox.close()
 
 
 async def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
