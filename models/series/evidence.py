@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.series.history import faded_mean, late, slow_mean
+from models.series.history import faded_mean, late, mean_and_spread, slow_mean
 from models.series.memory import HISTORY, Trace, begun, newest
 from models.series.practice import Practice
 from models.series.subspaces import PLAIN, Residuals
@@ -31,6 +31,9 @@ WANDER = 60
 """Rows of the slow mean that a reading is compared with."""
 JUMP, JUMPS, JUMPS_FADE = 3, 16, 4.0
 """Rows over which a change is taken; rows of changes that count, and how they fade."""
+NEWEST, BEFORE, SHAKING = range(3), range(24, HISTORY + 1), range(8)
+"""Rows behind the row, itself included: where a reading stands, where it stood, and over which it shakes."""
+FEATURES = 21
 REGULAR = 0.003
 """Weight of the squared query against the mean cross-entropy; a tenth of it gave the same causes."""
 DAMPED, BLEND = 0.75, 0.15
@@ -83,6 +86,19 @@ def jumps(past: Array, z: Array) -> Array:
     return faded_mean(squares[: JUMPS - 1], squares[JUMPS - 1 :], JUMPS, JUMPS_FADE)
 
 
+def movement(past: Array, z: Array) -> tuple[Array, Array, Array]:
+    """(n, …) each: how far a reading stands from where it stood, in spreads of the channel and in what it spread then,
+    and how much it shakes; logs. `past` are the rows before.
+
+    What people mark as part of an incident has visibly moved, also where it did as the other channels would have it.
+    """
+    stands, _ = mean_and_spread(past, z, NEWEST)
+    stood, spread = mean_and_spread(past, z, BEFORE)
+    _, shakes = mean_and_spread(past, z, SHAKING)
+    moved = np.log(np.abs(stands - stood) + 0.1)
+    return moved, moved - np.log(spread + 0.2), np.log(shakes + 0.1)
+
+
 class Told(NamedTuple):
     """What is known of the channels of n rows of D devices."""
 
@@ -121,6 +137,7 @@ def features(
         0.5 * np.log(jumped / usual.jump + 1e-2),
         np.log(np.abs(z - wander) + 0.05),
         np.log(outside + 0.05),
+        *movement(past_z, z),
     ]
     most = min(3, z.shape[-1])
     told += [

@@ -43,6 +43,16 @@ def faded_mean(past: Array, x: Array, rows: int, fade: float) -> Array:
     return mean
 
 
+def mean_and_spread(past: Array, x: Array, rows: range) -> tuple[Array, Array]:
+    """Mean and standard deviation of the rows that lie so many `rows` behind; `past` are the rows before `x`, at least
+    as many as the last of them."""
+    both, n = np.concatenate([past, x]), len(x)
+    stood = [both[len(past) - behind :][:n] for behind in rows]
+    mean = sum(stood[1:], stood[0]) / len(rows)
+    squares = [(row - mean) ** 2 for row in stood]
+    return mean, np.sqrt(sum(squares[1:], squares[0]) / len(rows))
+
+
 def peak_hold(x: Array, rows: float, before: Array | float = 0.0) -> Array:
     """The largest value so far, where what is past fades by 1/e in `rows`; `before` was held before the first row."""
     keep, held = np.exp(-1 / rows), np.array(x, dtype=np.float64)

@@ -38,10 +38,8 @@ class AlarmLevels:
 
     quantile: float = 0.99
     """An episode opens above this quantile of what held-back training rows come to with what is remembered ..."""
-    sudden: float = 0.995
-    """... or above this one of their residual alone ..."""
     hold: float = 0.65
-    """... and goes on while the residual stays above this part of its `quantile`."""
+    """... and goes on while the residual stays above this part of its own `quantile`."""
 
 
 class Judged(NamedTuple):
@@ -67,8 +65,6 @@ class Limits(NamedTuple):
 
     reached: float
     """The residual score."""
-    sudden: float
-    """The residual score, seldom."""
     pointed: float
     """The part of it that attention points at."""
     raised: float
@@ -84,8 +80,7 @@ class Limits(NamedTuple):
         pointed = _quantile(np.concatenate([s.weight * s.reached for s in stretches]), alarm.quantile)
         raised = min(RAISED * _quantile(reached, BUSY) / limit, RAISED_MOST)
         lasting = [s.reached / limit + raised * remembered(s.weight * s.reached / pointed) for s in stretches]
-        sudden = _quantile(reached, alarm.sudden)
-        return cls(limit, sudden, pointed, raised, _quantile(np.concatenate(lasting), alarm.quantile))
+        return cls(limit, pointed, raised, _quantile(np.concatenate(lasting), alarm.quantile))
 
     def of_the_residual_alone(self) -> "Limits":
         """Of a model that remembers no incident."""
@@ -94,8 +89,7 @@ class Limits(NamedTuple):
     def anomaly(self, reached: Scores, incident: Array) -> Scores:
         """(…,) residual scores, and 0 to 1 how much of an incident the rows before remember → (…,) 1.0 where an episode
         opens."""
-        lasting = (reached / self.reached + self.raised * incident) / self.lasting
-        anomaly: Scores = np.maximum(lasting, reached / self.sudden)
+        anomaly: Scores = (reached / self.reached + self.raised * incident) / self.lasting
         return anomaly
 
     def judged(self, reached: Scores, incident: Array, alarm: AlarmLevels) -> Judged:
@@ -104,7 +98,7 @@ class Limits(NamedTuple):
         return Judged(anomaly, latched(anomaly >= 1.0, reached >= alarm.hold * self.reached))
 
 
-NONE = Limits(1.0, 1.0, np.inf, 0.0, 1.0)
+NONE = Limits(1.0, np.inf, 0.0, 1.0)
 """Of a model whose limits are still to be fitted: it remembers nothing."""
 
 

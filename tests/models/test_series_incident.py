@@ -14,7 +14,7 @@ from models.series.incident import (
     remembered,
 )
 
-LIMITS = Limits(reached=1.0, sudden=1.2, pointed=0.5, raised=0.3, lasting=1.1)
+LIMITS = Limits(reached=1.0, pointed=0.5, raised=0.3, lasting=1.1)
 
 
 def test_an_episode_opens_high_and_holds_low() -> None:
@@ -65,10 +65,9 @@ def test_rows_that_come_piece_by_piece_are_raised_as_a_whole_series_is() -> None
 def test_limits_lie_where_seldom_a_fault_free_row_reaches() -> None:
     rng = np.random.default_rng(1)
     stretches = [HeldBack(rng.gamma(4, 1, 3000), rng.uniform(0, 0.1, 3000)) for _ in range(3)]
-    limits = Limits.fit(stretches, AlarmLevels(quantile=0.98, sudden=0.99))
+    limits = Limits.fit(stretches, AlarmLevels(quantile=0.98))
     reached = np.concatenate([s.reached for s in stretches])
     assert (reached >= limits.reached).mean() == pytest.approx(0.02, abs=0.002)
-    assert (reached >= limits.sudden).mean() == pytest.approx(0.01, abs=0.002)
     opened = [limits.anomaly(s.reached, remembered(s.weight * s.reached / limits.pointed)) for s in stretches]
     assert 0.01 <= (np.concatenate(opened) >= 1).mean() <= 0.03
     assert 1.0 <= limits.lasting <= 1.0 + limits.raised
