@@ -67,37 +67,37 @@ def _times(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _pairs(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
-    """Fresh → watched; delays of the faults that both found."""
+    """Each first as new, below it watched before.
+
+    Later: the mean over the pairs in which both found the fault, of which some came earlier (-) and some later (+).
+    Bias: the median over devices of their largest.
+    """
     hours = next(iter(types.values()))[OWN]["hours"]
-    table = blank_table(f"as new → after {hours:,.0f} hours of its own, the same runs", "type")
+    title = f"as new; below it, the same runs after {hours:,.0f} hours of its own"
+    table = blank_table(title, "type")
     headings = (
-        "detected", "top-1", "delay, s", "lead, s", "later by, s", "earlier/later", "alarms", "most biased",
-        "own bias",
+        "detected", "top-1", "delay, s", "lead, s", "alarms", "later, s", "pairs", "bias",
     )  # fmt: skip
     for heading in headings:
         table.add_column(heading, justify="right")
     for kind, figures in types.items():
         own, pairs = figures[OWN], figures[OWN]["paired"]
-        delay, most, bias = pairs["delay_s"], pairs["most_biased"], pairs["own_bias"]
+        delay, bias = pairs["delay_s"], pairs["own_bias"]
         table.add_row(
             kind,
-            *(f"{_rate(figures[name], None)} → {_rate(own[name], None)}" for name in ("detected", "top1")),
-            *(f"{_number(figures[name])} → {_number(own[name])}" for name in ("delay_s", "lead_time_s")),
-            _mean(delay["mean"], delay["interval"]), f"{delay['earlier']}/{delay['later']} of {delay['of']}",
-            _change(pairs["false_alarms"]), "–" if most is None else _change(most["false_alarms"]),
+            *(f"{_rate(figures[name], None)}\n{_rate(own[name], None)}" for name in ("detected", "top1")),
+            *(f"{_number(figures[name])}\n{_number(own[name])}" for name in ("delay_s", "lead_time_s")),
+            "\n".join(map(str, pairs["false_alarms"])),
+            _mean(delay["mean"], delay["interval"]), f"-{delay['earlier']} +{delay['later']}\nof {delay['of']}",
             "–" if bias is None else f"{bias['median']:.2f}",
         )  # fmt: skip
     console.print(table)
 
 
-def _change(counts: Sequence[int]) -> str:
-    return f"{counts[0]} → {counts[1]}"
-
-
 def _mean(value: float | None, interval: Sequence[float] | None) -> str:
     if value is None or interval is None:
         return "–"
-    return f"{value:+.1f}\n[{interval[0]:+.1f}–{interval[1]:+.1f}]"
+    return f"{value:+.1f}\n[{interval[0]:+.0f} – {interval[1]:+.0f}]"
 
 
 def _rate(value: float | None, interval: Sequence[float] | None) -> str:
