@@ -34,6 +34,8 @@ TOGETHER = 12
 """Runs judged at a time; bounds the memory."""
 _DELETED = 20
 """Windows of an episode that the deletion test looks at, at most."""
+_HIGH = 0.99
+"""Of the windows of a fault-free device this part has a lower anomaly than what its row tells; alarms are rarer."""
 Progress = Callable[[int, int], None]
 
 
@@ -125,6 +127,7 @@ def _healthy_row(one: _Judged) -> dict[str, Any]:
         "during": during,
         "reasons": [f.reason.value for f in one.opened()],
         "lookalikes": [e.name for e in events],
+        "high_anomaly": float(np.quantile(one.scored.score.anomaly, _HIGH)),
     }
 
 

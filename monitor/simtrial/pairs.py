@@ -35,6 +35,7 @@ def paired(faults: Sequence[Row], healthy: Sequence[Row]) -> dict[str, Any]:
         "detected": _one_sided(medium, "detected"),
         "top1": _one_sided(both, "top1"),
         "delay_s": _difference([row[OWN]["delay_s"] - row["delay_s"] for row in both]),
+        "high_anomaly": _difference([row[OWN]["high_anomaly"] - row["high_anomaly"] for row in healthy]),
         "false_before": [sum(r["false_before"] for r in faults), sum(r[OWN]["false_before"] for r in faults)],
         "false_alarms": [sum(r["alarms"] for r in healthy), sum(r[OWN]["alarms"] for r in healthy)],
         "calmed_devices": sum(row[OWN]["alarms"] < row["alarms"] for row in healthy),
@@ -54,14 +55,14 @@ def _one_sided(rows: Sequence[Row], name: str) -> dict[str, int]:
 
 
 def _difference(differences: Sequence[float]) -> dict[str, Any]:
-    """Of the delays, where both found the fault; the mean with its 95 % bootstrap interval (percentiles)."""
+    """Watched minus fresh; the mean with its 95 % bootstrap interval, and how many are less and more."""
     if not differences:
-        return {"mean": None, "interval": None, "median": None, "earlier": 0, "later": 0, "of": 0}
+        return {"mean": None, "interval": None, "median": None, "less": 0, "more": 0, "of": 0}
     told = np.asarray(differences)
     between = paired_bootstrap(differences, [0.0] * len(told))
     return {
         "mean": float(told.mean()), "interval": [between.low, between.high],
-        "median": float(np.median(told)), "earlier": int((told < 0).sum()), "later": int((told > 0).sum()),
+        "median": float(np.median(told)), "less": int((told < 0).sum()), "more": int((told > 0).sum()),
         "of": len(told),
     }  # fmt: skip
 
@@ -83,4 +84,5 @@ def _most_biased(healthy: Sequence[Row]) -> dict[str, Any] | None:
     return {
         "devices": len(most), "own_bias_over": most[-1][OWN]["own_bias"],
         "false_alarms": [sum(r["alarms"] for r in most), sum(r[OWN]["alarms"] for r in most)],
+        "high_anomaly": _difference([r[OWN]["high_anomaly"] - r["high_anomaly"] for r in most]),
     }  # fmt: skip

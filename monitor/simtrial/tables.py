@@ -88,7 +88,7 @@ def _pairs(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
             *(f"{_rate(figures[name], None)}\n{_rate(own[name], None)}" for name in ("detected", "top1")),
             *(f"{_number(figures[name])}\n{_number(own[name])}" for name in ("delay_s", "lead_time_s")),
             "\n".join(map(str, pairs["false_alarms"])),
-            _mean(delay["mean"], delay["interval"]), f"-{delay['earlier']} +{delay['later']}\nof {delay['of']}",
+            _mean(delay["mean"], delay["interval"]), f"-{delay['less']} +{delay['more']}\nof {delay['of']}",
             "–" if bias is None else f"{bias['median']:.2f}",
         )  # fmt: skip
     console.print(table)

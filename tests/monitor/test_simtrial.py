@@ -295,7 +295,8 @@ def test_pairs_tell_who_alone_found_a_fault_and_whom_the_baseline_calmed() -> No
         return each | {"detected": detected, "delay_s": delay, OWN: twin}
 
     def device(alarms: int, own: int, bias: float) -> dict[str, Any]:
-        return {"alarms": alarms, OWN: {"alarms": own, "own_bias": bias}}
+        own_row = {"alarms": own, "own_bias": bias, "high_anomaly": 0.3}
+        return {"alarms": alarms, "high_anomaly": 0.3 + bias, OWN: own_row}
 
     told = paired(
         [
@@ -309,11 +310,14 @@ def test_pairs_tell_who_alone_found_a_fault_and_whom_the_baseline_calmed() -> No
     assert told["detected"] == {"only_fresh": 1, "only_watched": 0, "of": 3}
     assert told["top1"] == {"only_fresh": 2, "only_watched": 0, "of": 2}
     assert told["delay_s"]["mean"] == pytest.approx(10.0)
-    assert (told["delay_s"]["earlier"], told["delay_s"]["later"]) == (1, 1)
+    assert (told["delay_s"]["less"], told["delay_s"]["more"]) == (1, 1)
     assert told["false_before"] == [0, 4]
     assert told["false_alarms"] == [3, 2]
     assert (told["calmed_devices"], told["alarmed_devices"]) == (1, 1)
-    assert told["most_biased"] == {"devices": 1, "own_bias_over": 1.0, "false_alarms": [2, 0]}
+    assert told["high_anomaly"]["mean"] == pytest.approx(-0.4)
+    most = told["most_biased"]
+    assert (most["devices"], most["own_bias_over"], most["false_alarms"]) == (1, 1.0, [2, 0])
+    assert most["high_anomaly"]["mean"] == pytest.approx(-1.0)
 
 
 def test_a_model_that_cannot_be_told_of_a_bias_is_refused_where_devices_are_watched(
