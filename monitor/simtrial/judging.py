@@ -60,7 +60,7 @@ class _Judged(NamedTuple):
         return [f for f in self.findings if f.action is Action.OPEN]
 
     def own_bias(self) -> float:
-        """Largest of its channels in the first steady window, in spreads."""
+        """Largest of its channels in the first window that was told of any, in spreads; 0 where none was."""
         bias = self.scored.bias
         if bias is None or not bias.any():
             return 0.0

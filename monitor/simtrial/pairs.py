@@ -68,7 +68,7 @@ def _difference(differences: Sequence[float]) -> dict[str, Any]:
 
 
 def _biases(rows: Sequence[Row]) -> dict[str, float] | None:
-    """Largest of a device's channels as its run began, in spreads."""
+    """Largest of a device's channels as its run was first told of any, in spreads; 0 where none was told."""
     if not rows:
         return None
     low, middle, high = np.quantile([row[OWN]["own_bias"] for row in rows], (0.1, 0.5, 0.9))
