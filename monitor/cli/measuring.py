@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from monitor.cli.common import ReportFile, fail, numbers, write_report
+
+if TYPE_CHECKING:
+    from monitor.simtrial import Trial
 
 
 def evaluate(
@@ -38,6 +41,28 @@ def evaluate(
         int | None,
         typer.Option(help="Of --simulated: fault-free devices a type; 30 device-days by default.", min=0),
     ] = None,
+    own_baseline: Annotated[
+        float,
+        typer.Option(
+            help="Of --simulated: judge every device once more after so many fault-free hours of its own; new devices "
+            "and watched ones, the same runs, side by side. It is settled after 24 hours in its usual mode.",
+            metavar="HOURS",
+            min=0,
+            max=2000,
+        ),
+    ] = 0,
+    bound: Annotated[
+        float,
+        typer.Option(
+            help="Of --own-baseline: spreads by which a device may differ from its type.", min=0, max=3
+        ),
+    ] = 1.0,
+    unit_scale: Annotated[
+        float,
+        typer.Option(
+            help="Of --simulated: devices differ from each other so many times as far as usual.", min=0, max=3
+        ),
+    ] = 1.0,
     models: Annotated[
         list[Path] | None,
         typer.Option(help="Of --simulated: folder of models beside the shipped.", metavar="DIR"),
@@ -53,10 +78,13 @@ def evaluate(
     if simulated:
         if folders or peers or budget is not None:
             fail("--simulated takes no folders and no budget, and has no peers")
-        _evaluate_simulated(types, chosen, severities, devices, models or [], profiles or [], jobs, report)
+        trial = _trial(chosen, severities, devices, own_baseline, bound, unit_scale)
+        _evaluate_simulated(types, trial, models or [], profiles or [], jobs, report)
         return
     if types or severities or devices is not None or models or profiles:
         fail("--types, --severities, --devices, --models and --profiles go with --simulated")
+    if own_baseline or unit_scale != 1:
+        fail("--own-baseline and --unit-scale go with --simulated")
     if not folders:
         fail("name a folder of labelled recordings, or say --simulated")
     from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
@@ -71,16 +99,32 @@ def evaluate(
         fail(str(error))
 
 
+def _trial(
+    seeds: list[int],
+    severities: str | None,
+    devices: int | None,
+    own_hours: float,
+    bound: float,
+    unit_scale: float,
+) -> "Trial":
+    from monitor.simtrial import Trial
+
+    if bound != 1 and not own_hours:
+        fail("--bound goes with --own-baseline")
+    trial = Trial(
+        seeds=tuple(seeds), devices=devices, own_hours=own_hours, bound=bound, unit_scale=unit_scale
+    )
+    if severities is None:
+        return trial
+    return replace(trial, severities=tuple(numbers("--severities", severities, float)))
+
+
 def _evaluate_simulated(
-    types: str | None, seeds: list[int], severities: str | None, devices: int | None, models: list[Path],
-    profiles: list[Path], jobs: int, report: Path | None,
+    types: str | None, trial: "Trial", models: list[Path], profiles: list[Path], jobs: int, report: Path | None,
 ) -> None:  # fmt: skip
     from monitor.longrun import ReportError
-    from monitor.simtrial import BenchmarkError, Trial, simulated_command
+    from monitor.simtrial import BenchmarkError, simulated_command
 
-    trial = Trial(seeds=tuple(seeds), devices=devices)
-    if severities is not None:
-        trial = replace(trial, severities=tuple(numbers("--severities", severities, float)))
     names = [name.strip() for name in types.split(",")] if types else []
     try:
         simulated_command(

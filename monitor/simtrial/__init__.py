@@ -1,6 +1,7 @@
 """Simulated faults and fault-free days through a scorer and the real Judge: what an operator would have been told.
 
-`runs.py` simulates, `scoring.py` scores, `judging.py` judges, `rates.py` counts, `benchmark.py` goes through all device
+`runs.py` simulates, `scoring.py` scores, `judging.py` judges, `watching.py` lets devices teach what is usual for them,
+`rates.py` counts, `pairs.py` compares new devices and watched ones, `benchmark.py` goes through all device
 types, `tables.py` shows.
 The simulator's faults are not those that training injects (`models.injection`), and the seeds here are in
 `BENCHMARK_SEEDS`, which training data may not use.

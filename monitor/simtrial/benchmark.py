@@ -15,10 +15,12 @@ from rich.console import Console
 
 from models.artifacts import ArtifactError, Manifest, read_manifest
 from models.loading import load_scorer
+from models.scoring import AdaptableScorer
 from monitor.findings import JudgeSettings
 from monitor.longrun import bar, workers, write_report
 from monitor.settings import SHIPPED_MODELS
 from monitor.simtrial.judging import TOGETHER, Subject, fault_rows, healthy_rows
+from monitor.simtrial.pairs import OWN, own_baseline_figures
 from monitor.simtrial.rates import summary
 from monitor.simtrial.runs import DAY_S, FaultCase, Trial, fault_cases, fault_hours
 from monitor.simtrial.tables import show
@@ -65,8 +67,13 @@ class _Piece:
 
     def hours(self) -> float:
         """Device hours to simulate; one with a fault is played twice, to tell what the fault did."""
-        healthy = (self.last - self.first) * self.trial.hours(self.kind)
-        return 2 * len(self.cases) * fault_hours(self.kind, self.trial) + healthy
+        devices = self.last - self.first
+        own = self.trial.own_hours * (len(self.cases) + devices)
+        return (
+            2 * len(self.cases) * fault_hours(self.kind, self.trial)
+            + devices * self.trial.hours(self.kind)
+            + own
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +202,10 @@ def _all(pieces: Sequence[_Piece], jobs: int) -> Iterator[tuple[_Piece, _Done]]:
 
 def _work(piece: _Piece) -> _Done:
     subject = piece.candidate.subject()
+    if piece.trial.own_hours and not isinstance(subject.scorer, AdaptableScorer):
+        raise BenchmarkError(
+            f"{piece.candidate.folder}: this model cannot be told of a device's own bias; leave out --own-baseline"
+        )
     faults = fault_rows(subject, piece.trial, piece.cases) if piece.cases else []
     healthy = healthy_rows(subject, piece.trial, piece.first, piece.last) if piece.last else []
     return _Done(piece.kind, faults, healthy)
@@ -205,22 +216,40 @@ def _report(
 ) -> dict[str, Any]:
     by_type: dict[str, Any] = {}
     rows: list[Row] = []
-    alarms, days, asked = 0, 0.0, 0.0
+    devices: list[Row] = []
+    days, asked = 0.0, 0.0
     for candidate in chosen:
         kind = candidate.profile.type
         own = _in_order([row for one in done if one.kind == kind for row in one.faults])
         healthy = [row for one in done if one.kind == kind for row in one.healthy]
-        false = sum(row["alarms"] for row in healthy)
+        false = _alarms(healthy)
         own_days = len(healthy) * trial.hours(kind) * 3600 / DAY_S
         by_type[kind] = summary(own, false, own_days, candidate.asked_a_day) | {
             "model_digest": candidate.manifest.weights_digest, "lookalikes": _lookalikes(kind, healthy),
+            **_watched(trial, own, healthy, own_days, candidate.asked_a_day),
         }  # fmt: skip
-        rows, alarms, days = [*rows, *own], alarms + false, days + own_days
+        rows, devices, days = [*rows, *own], [*devices, *healthy], days + own_days
         asked += candidate.asked_a_day * own_days
+    asked_a_day = asked / days if days else None
     return {
-        **summary(rows, alarms, days, asked / days if days else None),
+        **summary(rows, _alarms(devices), days, asked_a_day),
+        **_watched(trial, rows, devices, days, asked_a_day),
         "by_type": by_type, "faults": rows, "skipped": skipped,
     }  # fmt: skip
+
+
+def _alarms(healthy: Sequence[Mapping[str, Any]]) -> int:
+    return sum(row["alarms"] for row in healthy)
+
+
+def _watched(
+    trial: Trial, faults: Sequence[Row], healthy: Sequence[Row], days: float, asked_a_day: float | None
+) -> dict[str, Any]:
+    """The part of the report that tells of watched devices; none where none was watched."""
+    if not trial.own_hours:
+        return {}
+    settings = {"hours": trial.own_hours, "bound": trial.bound, "unit_scale": trial.unit_scale}
+    return {OWN: settings | own_baseline_figures(faults, healthy, days, asked_a_day)}
 
 
 def _in_order(rows: list[Row]) -> list[Row]:

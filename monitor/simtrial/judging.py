@@ -12,10 +12,20 @@ import numpy as np
 
 from models.calibration import AlarmRule
 from models.scoring import Score, Scorer
-from monitor.findings import Action, Finding, Judge, JudgeSettings
+from monitor.findings import Action, AdaptationSettings, Baseline, Finding, Judge, JudgeSettings
+from monitor.simtrial.pairs import OWN
 from monitor.simtrial.rates import summary
-from monitor.simtrial.runs import DAY_S, FaultCase, Trial, fault_cases, fault_run, healthy_runs
+from monitor.simtrial.runs import (
+    DAY_S,
+    FaultCase,
+    Trial,
+    earlier_runs,
+    fault_cases,
+    fault_run,
+    healthy_runs,
+)
 from monitor.simtrial.scoring import Scored, Windows, hidden_anomaly, score_runs, windows_of_run
+from monitor.simtrial.watching import Watch
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 from streams.simulation import FaultTruth, Simulation
@@ -24,6 +34,8 @@ TOGETHER = 12
 """Runs judged at a time; bounds the memory."""
 _DELETED = 20
 """Windows of an episode that the deletion test looks at, at most."""
+_HIGH = 0.99
+"""Of the windows of a fault-free device this part has a lower anomaly than what its row tells; alarms are rarer."""
 Progress = Callable[[int, int], None]
 
 
@@ -46,6 +58,13 @@ class _Judged(NamedTuple):
 
     def opened(self) -> list[Finding]:
         return [f for f in self.findings if f.action is Action.OPEN]
+
+    def own_bias(self) -> float:
+        """Largest of its channels in the first window that was told of any, in spreads; 0 where none was."""
+        bias = self.scored.bias
+        if bias is None or not bias.any():
+            return 0.0
+        return float(np.abs(bias[bias.any(1)][0]).max())
 
 
 def evaluate_simulated(
@@ -80,27 +99,36 @@ def evaluate_simulated(
 def fault_rows(subject: Subject, trial: Trial, cases: Sequence[FaultCase]) -> list[dict[str, Any]]:
     """What came of each case."""
     judged = _judged(subject, (fault_run(subject.profile, trial, case) for case in cases))
-    return [_fault_row(subject, case, one) for case, one in zip(cases, judged, strict=True)]
+    rows = [_fault_row(subject, case, one) for case, one in zip(cases, judged, strict=True)]
+    if trial.own_hours:
+        for row, case, one in zip(rows, cases, _watched(subject, trial, judged), strict=True):
+            row[OWN] = _fault_row(subject, case, one) | {"own_bias": one.own_bias()}
+    return rows
 
 
 def healthy_rows(subject: Subject, trial: Trial, first: int, last: int) -> list[dict[str, Any]]:
     """Alarms of fault-free devices, and during which look-alikes."""
-    rows = []
-    for one in _judged(subject, healthy_runs(subject.profile, trial, first, last)):
-        opened, events = [f.started_t for f in one.opened()], one.run.truth.lookalikes
-        during = [
-            next((e.name for e in events if e.start_ms <= t <= e.end_ms + 600_000), "nothing") for t in opened
-        ]
-        rows.append(
-            {
-                "device": one.run.device,
-                "alarms": len(opened),
-                "during": during,
-                "reasons": [f.reason.value for f in one.opened()],
-                "lookalikes": [e.name for e in events],
-            }
-        )
+    judged = _judged(subject, healthy_runs(subject.profile, trial, first, last))
+    rows = [_healthy_row(one) for one in judged]
+    if trial.own_hours:
+        for row, one in zip(rows, _watched(subject, trial, judged), strict=True):
+            row[OWN] = _healthy_row(one) | {"own_bias": one.own_bias()}
     return rows
+
+
+def _healthy_row(one: _Judged) -> dict[str, Any]:
+    opened, events = [f.started_t for f in one.opened()], one.run.truth.lookalikes
+    during = [
+        next((e.name for e in events if e.start_ms <= t <= e.end_ms + 600_000), "nothing") for t in opened
+    ]
+    return {
+        "device": one.run.device,
+        "alarms": len(opened),
+        "during": during,
+        "reasons": [f.reason.value for f in one.opened()],
+        "lookalikes": [e.name for e in events],
+        "high_anomaly": float(np.quantile(one.scored.score.anomaly, _HIGH)),
+    }
 
 
 def _fault_row(subject: Subject, case: FaultCase, one: _Judged) -> dict[str, Any]:
@@ -157,7 +185,7 @@ def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:
     ]
     if not len(episode) or len(blamed) < 2 or not caught.evidence:
         return None
-    left = hidden_anomaly(subject.scorer, windows, one.scored.trail, episode[-_DELETED:], blamed)
+    left = hidden_anomaly(subject.scorer, windows, one.scored, episode[-_DELETED:], blamed)
     first, second = np.argsort(left, kind="stable")[:2]
     top = subject.profile.index[caught.evidence[0].channel]
     return bool(blamed[first] == top and left[first] < left[second])
@@ -178,4 +206,25 @@ def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
     return [
         _Judged(run, one, told, [f for f in found if f.device == run.device])
         for run, one, told in zip(every, windows, scored, strict=True)
+    ]
+
+
+def _watched(subject: Subject, trial: Trial, fresh: Sequence[_Judged]) -> list[_Judged]:
+    """The same runs, each device having been watched for `trial.own_hours` before."""
+    profile = subject.profile
+    baseline = Baseline(profile, AdaptationSettings(bound=trial.bound))
+    watch = Watch(profile, subject.scorer, subject.settings, baseline)
+    watch.learn(
+        {
+            one.run.device: [windows_of_run(run) for run in earlier_runs(profile, trial, one.run.device)]
+            for one in fresh
+        }
+    )
+    played = watch.play({one.run.device: one.windows for one in fresh})
+    return [
+        one._replace(
+            scored=played.scored[one.run.device],
+            findings=[f for f in played.findings if f.device == one.run.device],
+        )
+        for one in fresh
     ]

@@ -42,6 +42,12 @@ class Trial:
     """How many times as often as usual look-alikes come ..."""
     least_a_day: float = 0.5
     """... and each kind at least so often, so that all of them occur."""
+    unit_scale: float = 1.0
+    """How many times as far as usual devices differ from each other."""
+    own_hours: float = 0.0
+    """Every device is judged once more as one that has been watched for so many fault-free hours before."""
+    bound: float = 1.0
+    """By so many spreads its own baseline may then differ from its type."""
 
     def healthy_devices(self, device_type: str) -> int:
         """Fault-free devices of a type."""
@@ -93,7 +99,16 @@ def fault_run(profile: DeviceProfile, trial: Trial, case: FaultCase) -> Simulati
         profile.type, case.fault, np.random.default_rng(number), duration_s, severity=case.severity,
         onset=case.onset, rate=trial.lookalikes,
     )  # fmt: skip
-    return simulate(profile.type, f"FAULT-{number}", number, START_MS, duration_s, plan, profile=profile)
+    return simulate(
+        profile.type,
+        f"FAULT-{number}",
+        number,
+        START_MS,
+        duration_s,
+        plan,
+        profile=profile,
+        unit_scale=trial.unit_scale,
+    )
 
 
 def healthy_runs(profile: DeviceProfile, trial: Trial, first: int, last: int) -> Iterator[Simulation]:
@@ -105,7 +120,40 @@ def healthy_runs(profile: DeviceProfile, trial: Trial, first: int, last: int) ->
             profile.type, np.random.default_rng(number), duration_s, rate=trial.lookalikes,
             least_per_day=trial.least_a_day,
         )  # fmt: skip
-        yield simulate(profile.type, f"HEALTHY-{number}", number, START_MS, duration_s, plan, profile=profile)
+        yield simulate(
+            profile.type,
+            f"HEALTHY-{number}",
+            number,
+            START_MS,
+            duration_s,
+            plan,
+            profile=profile,
+            unit_scale=trial.unit_scale,
+        )
+
+
+def earlier_runs(profile: DeviceProfile, trial: Trial, device: str) -> Iterator[Simulation]:
+    """`own_hours` of the same serial number up to `START_MS`: use after use, each with a patient of its own."""
+    left_s, each_s = trial.own_hours * 3600, trial.hours(profile.type) * 3600
+    while left_s > 0:
+        duration_s = min(left_s, each_s)
+        number = _seed(f"{profile.type}:{device}:earlier", round(left_s))
+        plan = random_plan(
+            profile.type, np.random.default_rng(number), duration_s, rate=trial.lookalikes,
+            least_per_day=trial.least_a_day,
+        )  # fmt: skip
+        start_ms = START_MS - round(left_s * 1000)
+        yield simulate(
+            profile.type,
+            device,
+            number,
+            start_ms,
+            duration_s,
+            plan,
+            profile=profile,
+            unit_scale=trial.unit_scale,
+        )
+        left_s -= duration_s
 
 
 def _seed(name: str, seed: int) -> int:

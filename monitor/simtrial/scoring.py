@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.fleet import Series, as_new, windows_of
 from models.scoring import RememberingScorer, Score, Scorer
+from monitor.due import answer
 from monitor.findings import Memories
 from streams.alignment import to_grid
 from streams.blocks import WindowBatch
@@ -70,6 +71,8 @@ class Scored(NamedTuple):
     score: Score
     trail: Trail | None
     """None where the scorer remembers nothing."""
+    bias: NDArray[np.float32] | None = None
+    """(N, C) what it was told of the device's own bias; None: nothing."""
 
 
 def windows_of_run(run: Simulation) -> Windows:
@@ -102,7 +105,7 @@ def _in_order(scorer: RememberingScorer, profile: DeviceProfile, runs: Sequence[
     for first in range(0, max(map(len, runs), default=0), AT_ONCE):
         cut = slice(first, first + AT_ONCE)
         going = [number for number, run in enumerate(runs) if first < len(run)]
-        batch = _batch(profile, {str(number): runs[number].part(cut) for number in going})
+        batch = joined_windows(profile, {str(number): runs[number].part(cut) for number in going})
         recalled = memories.recall(batch)
         score, memory = scorer.score_remembering(batch.values, batch.mask, *recalled)
         memories.remember(batch, memory)
@@ -118,7 +121,7 @@ def _in_order(scorer: RememberingScorer, profile: DeviceProfile, runs: Sequence[
     ]
 
 
-def _batch(profile: DeviceProfile, runs: Mapping[str, Windows]) -> WindowBatch:
+def joined_windows(profile: DeviceProfile, runs: Mapping[str, Windows]) -> WindowBatch:
     """The windows of several runs by their device, one run after the other."""
     return WindowBatch(
         profile,
@@ -132,7 +135,7 @@ def _batch(profile: DeviceProfile, runs: Mapping[str, Windows]) -> WindowBatch:
 def hidden_anomaly(
     scorer: Scorer,
     windows: Windows,
-    trail: Trail | None,
+    scored: Scored,
     index: NDArray[np.intp],
     channels: Sequence[int],
 ) -> list[float]:
@@ -141,10 +144,12 @@ def hidden_anomaly(
     Hidden is masked: a zero would be a reading. A scorer that remembers goes on from what it remembered before the
     first of them, and is shown those between them as well.
     """
-    if trail is not None and isinstance(scorer, RememberingScorer):
-        return _hidden_in_order(scorer, windows, trail, index, channels)
+    if scored.trail is not None and isinstance(scorer, RememberingScorer):
+        return _hidden_in_order(scorer, windows, scored.trail, index, channels)
     values, mask = windows.pick(index)
-    return [float(scorer.score(*_hidden(values, mask, channel)).anomaly.mean()) for channel in channels]
+    bias = None if scored.bias is None else scored.bias[index]
+    said = (answer(scorer, *_hidden(values, mask, channel), bias).score for channel in channels)
+    return [float(score.anomaly.mean()) for score in said]
 
 
 def _hidden_in_order(

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from monitor.longrun import blank_table
+from monitor.simtrial.pairs import OWN
 
 FAULT_COLUMNS = {
     "detected": "detected", "top1": "top-1", "top3": "top-3", "hypothesis_top1": "fault named",
@@ -22,6 +23,8 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     types = {**report["by_type"], "all": report} if len(report["by_type"]) > 1 else report["by_type"]
     _rates(console, types)
     _times(console, types)
+    if OWN in report:
+        _pairs(console, types)
     for kind, figures in report["by_type"].items():
         missed = [name for name, one in figures["by_fault"].items() if one["detected"] < 1]
         if missed:
@@ -61,6 +64,40 @@ def _times(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
             _rate(figures["asked_false_alarms_per_device_month"], None),
         )  # fmt: skip
     console.print(table)
+
+
+def _pairs(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each first as new, below it watched before.
+
+    Later: the mean over the pairs in which both found the fault, of which some came earlier (-) and some later (+).
+    Bias: the median over devices of their largest.
+    """
+    hours = next(iter(types.values()))[OWN]["hours"]
+    title = f"as new; below it, the same runs after {hours:,.0f} hours of its own"
+    table = blank_table(title, "type")
+    headings = (
+        "detected", "top-1", "delay, s", "lead, s", "alarms", "later, s", "pairs", "bias",
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for kind, figures in types.items():
+        own, pairs = figures[OWN], figures[OWN]["paired"]
+        delay, bias = pairs["delay_s"], pairs["own_bias"]
+        table.add_row(
+            kind,
+            *(f"{_rate(figures[name], None)}\n{_rate(own[name], None)}" for name in ("detected", "top1")),
+            *(f"{_number(figures[name])}\n{_number(own[name])}" for name in ("delay_s", "lead_time_s")),
+            "\n".join(map(str, pairs["false_alarms"])),
+            _mean(delay["mean"], delay["interval"]), f"-{delay['less']} +{delay['more']}\nof {delay['of']}",
+            "–" if bias is None else f"{bias['median']:.2f}",
+        )  # fmt: skip
+    console.print(table)
+
+
+def _mean(value: float | None, interval: Sequence[float] | None) -> str:
+    if value is None or interval is None:
+        return "–"
+    return f"{value:+.1f}\n[{interval[0]:+.0f} – {interval[1]:+.0f}]"
 
 
 def _rate(value: float | None, interval: Sequence[float] | None) -> str:

@@ -104,11 +104,12 @@ def simulate(
     plan: Plan | None = None,
     *,
     profile: DeviceProfile | None = None,
+    unit_scale: float = 1.0,
 ) -> Simulation:
     """Simulate one device, a sample a step of its machine (a second, for most).
 
     The same arguments give the same bytes, whatever was simulated before. Unit-to-unit bias follows the
-    serial number alone, patient and noise also the seed.
+    serial number alone, `unit_scale` times as much as usual; patient and noise follow also the seed.
 
     Raises:
         ValueError: an unknown device type, fault, look-alike or mode, or no time at all.
@@ -118,7 +119,8 @@ def simulate(
     n, step_ms = int(duration_s // machine.step_s), SECOND_MS * machine.step_s
     if n < 1:
         raise ValueError(f"duration_s {duration_s} is less than one step of {machine.step_s} s")
-    run = _run(machine, plan, Noise(seed, f"{device_type}:{serial}", step_s=machine.step_s), n)
+    noise = Noise(seed, f"{device_type}:{serial}", step_s=machine.step_s, unit_scale=unit_scale)
+    run = _run(machine, plan, noise, n)
     play = machine.play(run)
     t = start_ms + step_ms * np.arange(n, dtype=np.int64)
     faults = tuple(_fault_truth(machine, profile, run, play, k, start_ms) for k in range(len(plan.faults)))

@@ -17,15 +17,18 @@ Array = NDArray[np.float64]
 class Noise:
     """Draws for one device; `level` 0 silences every draw of size, not the choices of `rng`.
 
-    `step_s`: seconds between two numbers of a series.
+    `step_s`: seconds between two numbers of a series; `unit_scale`: how much more than usual units differ.
     """
 
-    def __init__(self, seed: int, device: str, level: float = 1.0, step_s: int = 1) -> None:
+    def __init__(
+        self, seed: int, device: str, level: float = 1.0, step_s: int = 1, unit_scale: float = 1.0
+    ) -> None:
         if seed < 0:
             raise ValueError(f"seed {seed} is negative")
         self._key = (seed, zlib.crc32(device.encode()))
         self._level = level
         self._step_s = step_s
+        self._unit_scale = unit_scale
 
     @property
     def silent(self) -> bool:
@@ -37,9 +40,9 @@ class Noise:
         return np.random.default_rng([*self._key, zlib.crc32(name.encode())])
 
     def unit(self, name: str) -> float:
-        """What distinguishes this serial number in every run: standard normal, cut at ±2, free of the seed."""
+        """What distinguishes this serial number in every run: standard normal, cut at ±2, scaled; free of the seed."""
         draw = np.random.default_rng([self._key[1], zlib.crc32(name.encode())]).standard_normal()
-        return self._level * float(np.clip(draw, -2.0, 2.0))
+        return self._level * self._unit_scale * float(np.clip(draw, -2.0, 2.0))
 
     def patient(self, name: str) -> float:
         """What distinguishes this run (patient, disposables): standard normal, cut at ±2."""

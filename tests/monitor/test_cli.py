@@ -124,6 +124,8 @@ def test_a_recording_that_is_not_there_is_said_in_one_line() -> None:
         (["--simulated", "data"], "--simulated takes no folders"),
         (["--types", "infusion-pump", "data"], "go with --simulated"),
         (["--simulated", "--severities", "high"], "--severities takes numbers"),
+        (["--own-baseline", "36", "data"], "--own-baseline and --unit-scale go with --simulated"),
+        (["--simulated", "--bound", "0.5"], "--bound goes with --own-baseline"),
     ],
 )
 def test_an_evaluation_that_makes_no_sense_is_refused_in_one_line(arguments: list[str], words: str) -> None:

@@ -3,7 +3,9 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,23 @@ from models.artifacts import read_manifest
 from models.calibration import AlarmRule, ExpressRule
 from models.loading import alarm_rule, load_scorer
 from models.scoring import ModelIdentity, Score
+from monitor.due import answer
+from monitor.findings import AdaptationSettings, Baseline, JudgeSettings, SilenceSettings
+from monitor.lanes import Lane, LaneRecipe
 from monitor.settings import SHIPPED_MODELS
 from monitor.simtrial import BenchmarkError, Trial, benchmark, evaluate_simulated, simulated_command
+from monitor.simtrial.pairs import OWN, paired
 from monitor.simtrial.rates import poisson, wilson
-from monitor.simtrial.runs import fault_cases, fault_run, healthy_runs
-from monitor.simtrial.scoring import AT_ONCE, Windows, hidden_anomaly, score_runs, windows_of_run
+from monitor.simtrial.runs import START_MS, earlier_runs, fault_cases, fault_run, healthy_runs
+from monitor.simtrial.scoring import (
+    AT_ONCE,
+    Windows,
+    hidden_anomaly,
+    joined_windows,
+    score_runs,
+    windows_of_run,
+)
+from monitor.simtrial.watching import Watch
 from monitor.simulated import SimulateError, SimulateOptions
 from streams.devices import DeviceProfile, load_profiles
 from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, Onset, fault_specs, lookalike_specs
@@ -161,7 +175,7 @@ def test_hiding_a_channel_from_a_scorer_that_remembers_begins_with_what_it_remem
     # With a gap: the window between is scored as well, and not counted.
     index = AT_ONCE + np.array([6, 7, 9])
     watched, other = pump.index["line_pressure_down"], pump.index["motor_current"]
-    left = hidden_anomaly(scorer, runs[0], told.trail, index, [watched, other])
+    left = hidden_anomaly(scorer, runs[0], told, index, [watched, other])
     assert left == [0.0, pytest.approx(float(told.score.anomaly[index].mean()))]
     assert left[1] > 0
 
@@ -208,6 +222,111 @@ def test_thirty_device_days_hold_every_kind_of_lookalike(kind: str) -> None:
     )
     # A kind is absent from all of the days less than once in a hundred thousand benchmarks.
     assert np.exp(-least * days) < 1e-5
+
+
+# -- devices that were watched before ------------------------------------------------------------------------
+
+
+def test_what_a_watched_device_teaches_and_is_told_is_to_the_bit_what_a_lane_of_the_service_would(
+    pump: DeviceProfile,
+) -> None:
+    scorer, rule = load_scorer(SHIPPED_MODELS / pump.type, "cpu"), alarm_rule(SHIPPED_MODELS / pump.type)
+    settings, quick = (
+        JudgeSettings().fitted_for(rule),
+        AdaptationSettings(settle_h=0.4, hold_h=0.1, step_s=100),
+    )
+    before = Trial(device_hours=0.75, own_hours=1.5)
+    histories = {
+        name: [windows_of_run(run) for run in earlier_runs(pump, before, name)] for name in ("A", "B")
+    }
+    watch = Watch(pump, scorer, settings, Baseline(pump, quick))
+    watch.learn(histories)
+
+    lane = Lane(
+        LaneRecipe(
+            {pump.type: pump},
+            {pump.type: scorer.identity},
+            {pump.type: settings},
+            SilenceSettings(),
+            {pump.type: quick},
+        ),
+        epoch=1,
+    )
+    for uses in zip(*histories.values(), strict=True):
+        for turn in lane.turns([joined_windows(pump, dict(zip(histories, uses, strict=True)))]):
+            for batch in turn:
+                due, _ = lane.begin(batch)
+                lane.judge(due.batch, answer(scorer, due.batch.values, due.batch.mask, due.bias))
+    assert watch.baseline.bias("A").any()
+    for name in histories:
+        assert watch.baseline.bias(name).tobytes() == lane.bias(name, pump.type).tobytes()
+
+    use = histories["A"][0]
+    told = watch.play({"A": Windows(use.end_t + 7_200_000, use.values, use.mask)}).scored["A"]
+    assert told.bias is not None
+    assert told.bias.any()
+    assert told.score.anomaly.tobytes() != score_runs(scorer, pump, [use])[0].score.anomaly.tobytes()
+
+
+def test_a_device_watched_too_short_to_have_a_bias_is_judged_as_a_new_one(pump: DeviceProfile) -> None:
+    scorer, rule = load_scorer(SHIPPED_MODELS / pump.type, "cpu"), alarm_rule(SHIPPED_MODELS / pump.type)
+    trial = replace(SHORT, devices=0, own_hours=0.5)
+    told = evaluate_simulated(scorer, pump, rule, trial)
+    assert any(row["detected"] for row in told["faults"])
+    for row in told["faults"]:
+        fresh = {name: value for name, value in row.items() if name != OWN}
+        assert row[OWN] == fresh | {"own_bias": 0.0}
+
+
+def test_a_device_is_watched_through_its_uses_up_to_the_trial_and_each_has_another_patient(
+    pump: DeviceProfile,
+) -> None:
+    uses = list(earlier_runs(pump, Trial(device_hours=0.5, own_hours=1.25), "A"))
+    assert [len(use) for use in uses] == [1800, 1800, 900]
+    assert all(use.device == "A" and not use.truth.faults for use in uses)
+    assert uses[-1].t[-1] < START_MS <= uses[-1].t[-1] + 1000
+    assert not np.array_equal(uses[0].values, uses[1].values, equal_nan=True)
+
+
+def test_pairs_tell_who_alone_found_a_fault_and_whom_the_baseline_calmed() -> None:
+    def fault(severity: float, detected: bool, delay: float, own: bool, own_delay: float) -> dict[str, Any]:
+        each = {"severity": severity, "false_before": 0, "top1": True}
+        twin = {"detected": own, "delay_s": own_delay, "own_bias": 1.0, "top1": False, "false_before": 1}
+        return each | {"detected": detected, "delay_s": delay, OWN: twin}
+
+    def device(alarms: int, own: int, bias: float) -> dict[str, Any]:
+        own_row = {"alarms": own, "own_bias": bias, "high_anomaly": 0.3}
+        return {"alarms": alarms, "high_anomaly": 0.3 + bias, OWN: own_row}
+
+    told = paired(
+        [
+            fault(1, True, 100, True, 130),
+            fault(1, True, 100, True, 90),
+            fault(0.5, True, 9, False, 0),
+            fault(0.25, False, 0, True, 1),
+        ],
+        [device(2, 0, 1.0), device(0, 1, 0.1), device(0, 0, 0.2), device(1, 1, 0.3)],
+    )
+    assert told["detected"] == {"only_fresh": 1, "only_watched": 0, "of": 3}
+    assert told["top1"] == {"only_fresh": 2, "only_watched": 0, "of": 2}
+    assert told["delay_s"]["mean"] == pytest.approx(10.0)
+    assert (told["delay_s"]["less"], told["delay_s"]["more"]) == (1, 1)
+    assert told["false_before"] == [0, 4]
+    assert told["false_alarms"] == [3, 2]
+    assert (told["calmed_devices"], told["alarmed_devices"]) == (1, 1)
+    assert told["high_anomaly"]["mean"] == pytest.approx(-0.4)
+    most = told["most_biased"]
+    assert (most["devices"], most["own_bias_over"], most["false_alarms"]) == (1, 1.0, [2, 0])
+    assert most["high_anomaly"]["mean"] == pytest.approx(-1.0)
+
+
+def test_a_model_that_cannot_be_told_of_a_bias_is_refused_where_devices_are_watched(
+    pump: DeviceProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = OneChannel(pump, "air_bubble_volume", np.inf)
+    monkeypatch.setattr(benchmark, "load_scorer", lambda _folder, _device: deaf)
+    with pytest.raises(BenchmarkError, match=r"own bias; leave out --own-baseline"):
+        simulated_command(types=[pump.type], trial=replace(SHORT, own_hours=1.0))
 
 
 def test_intervals_are_those_of_the_books() -> None:

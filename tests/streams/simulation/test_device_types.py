@@ -17,6 +17,7 @@ from streams.simulation import (
     simulate,
 )
 from streams.simulation.device import machine_of
+from streams.simulation.noise import Noise
 from streams.simulation.spread import measure_spread
 from tests.streams.simulation.worlds import START_MS, one_event, one_fault, part
 
@@ -45,6 +46,18 @@ def test_seed_and_serial_number_both_matter(kind: str) -> None:
     ]
     assert not np.array_equal(values[0], values[1], equal_nan=True)
     assert not np.array_equal(values[0], values[2], equal_nan=True)
+
+
+@pytest.mark.parametrize("kind", DEVICE_TYPES)
+def test_units_can_be_made_to_differ_further_than_usual_without_another_patient_or_noise(kind: str) -> None:
+    usual, far = Noise(3, f"{kind}:A"), Noise(3, f"{kind}:A", unit_scale=2.0)
+    assert far.unit("x") == 2 * usual.unit("x") != 0
+    assert far.patient("x") == usual.patient("x")
+    assert far.white("x", 3).tolist() == usual.white("x", 3).tolist()
+    duration_s = 900 * machine_of(kind).step_s
+    runs = [simulate(kind, "A", 3, START_MS, duration_s, unit_scale=scale) for scale in (1.0, 2.0)]
+    plain = simulate(kind, "A", 3, START_MS, duration_s)
+    assert [run.values.tobytes() == plain.values.tobytes() for run in runs] == [True, False]
 
 
 @pytest.mark.parametrize("kind", DEVICE_TYPES)
