@@ -36,6 +36,8 @@ WATER_KW = 0.0697
 FULL_FLOW = 80.0
 USUAL_LOAD = 0.2
 """Of the gradients, averaged over a usual hour; runs begin with it."""
+FULL = 98.0
+"""Percent of helium that a fill goes up to."""
 HEAD = 1.45
 """MPa between the compressor's supply and return at which the cold head has its rated power."""
 REST = 1.45
@@ -110,7 +112,7 @@ class MriScanner(Machine[MriWorld]):
         "gradient_amp_temp": 0.1, "gradient_coil_temp": 0.1, "rf_spike_count": 1, "snr": 0.001,
     }  # fmt: skip
     spread: ClassVar[Mapping[str, float]] = {
-        "helium_level": 3.3,
+        "helium_level": 7.5,
         "helium_rate": 0.039,
         "magnet_pressure": 0.095,
         "heater_power": 0.074,
@@ -138,7 +140,7 @@ class MriScanner(Machine[MriWorld]):
             noise=noise,
             mode=mode_timeline(run, MriMode, MriMode.IN_USE),
             exams=exams(noise, n),
-            level=81.0 + 3.0 * noise.unit("level") + 1.5 * noise.patient("level"),
+            level=80.0 + 8.0 * noise.unit("level") + noise.patient("level"),  # anywhere between two fills
             room=20.5 + 0.4 * noise.unit("room") + noise.wander("room", n, 0.3, 7200.0),
             humidity=50.0 + 3.0 * noise.patient("humidity") + noise.wander("humidity", n, 2.0, 14400.0),
             compressor_on=np.ones(n, np.bool_),
@@ -236,7 +238,8 @@ def _service(world: MriWorld, event: Event) -> None:
         case "helium_fill":
             part[used] = MriMode.SERVICE
             world.filling += _pulse(n, a, a + max(1, length // 2), 300.0)
-            world.filled += (3.0 + 5.0 * m) * _pulse(n, a, 2 * n, 0.5 * STEP_S * length)  # it stays
+            added = min(3.0 + 5.0 * m, max(FULL - world.level - world.filled[a], 0.0))
+            world.filled += added * _pulse(n, a, 2 * n, 0.5 * STEP_S * length)  # it stays
         case "magnet_ramp":
             part[used] = MriMode.RAMP
             world.leads += (0.5 + 0.6 * m) * _pulse(n, a, a + max(1, 3 * length // 5), 600.0)

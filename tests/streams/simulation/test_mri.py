@@ -122,6 +122,13 @@ def test_a_helium_fill_raises_the_level_in_a_step_announced_by_the_mode() -> Non
     assert part(filled, "magnet_pressure", 900, 2400).max() < 6.5
 
 
+def test_fill_after_fill_ends_where_the_vessel_is_full() -> None:
+    fills = tuple(LookalikePlan("helium_fill", begin * HOUR, 2 * HOUR, 1.0) for begin in range(1, 20, 4))
+    level = part(scanner(hours=24, plan=Plan(lookalikes=fills)), "helium_level", 0, 1440)
+    assert level[-1] == pytest.approx(98, abs=1)
+    assert level.max() < 99
+
+
 def test_a_power_test_and_a_ramp_are_over_when_the_scanner_is_in_use_again() -> None:
     for event, length in (("power_test", 900.0), ("magnet_ramp", 3 * HOUR)):
         plain = simulate(MRI, "U-1", 5, START_MS, 2400 * 60)
