@@ -12,6 +12,7 @@ from streams.devices import DeviceProfile
 from streams.simulation import (
     BENCHMARK_SEEDS,
     Onset,
+    Plan,
     Simulation,
     fault_plan,
     fault_specs,
@@ -99,16 +100,7 @@ def fault_run(profile: DeviceProfile, trial: Trial, case: FaultCase) -> Simulati
         profile.type, case.fault, np.random.default_rng(number), duration_s, severity=case.severity,
         onset=case.onset, rate=trial.lookalikes,
     )  # fmt: skip
-    return simulate(
-        profile.type,
-        f"FAULT-{number}",
-        number,
-        START_MS,
-        duration_s,
-        plan,
-        profile=profile,
-        unit_scale=trial.unit_scale,
-    )
+    return _played(profile, trial, f"FAULT-{number}", number, START_MS, duration_s, plan)
 
 
 def healthy_runs(profile: DeviceProfile, trial: Trial, first: int, last: int) -> Iterator[Simulation]:
@@ -120,16 +112,7 @@ def healthy_runs(profile: DeviceProfile, trial: Trial, first: int, last: int) ->
             profile.type, np.random.default_rng(number), duration_s, rate=trial.lookalikes,
             least_per_day=trial.least_a_day,
         )  # fmt: skip
-        yield simulate(
-            profile.type,
-            f"HEALTHY-{number}",
-            number,
-            START_MS,
-            duration_s,
-            plan,
-            profile=profile,
-            unit_scale=trial.unit_scale,
-        )
+        yield _played(profile, trial, f"HEALTHY-{number}", number, START_MS, duration_s, plan)
 
 
 def earlier_runs(profile: DeviceProfile, trial: Trial, device: str) -> Iterator[Simulation]:
@@ -143,17 +126,22 @@ def earlier_runs(profile: DeviceProfile, trial: Trial, device: str) -> Iterator[
             least_per_day=trial.least_a_day,
         )  # fmt: skip
         start_ms = START_MS - round(left_s * 1000)
-        yield simulate(
-            profile.type,
-            device,
-            number,
-            start_ms,
-            duration_s,
-            plan,
-            profile=profile,
-            unit_scale=trial.unit_scale,
-        )
+        yield _played(profile, trial, device, number, start_ms, duration_s, plan)
         left_s -= duration_s
+
+
+def _played(
+    profile: DeviceProfile,
+    trial: Trial,
+    device: str,
+    number: int,
+    start_ms: int,
+    duration_s: float,
+    plan: Plan,
+) -> Simulation:
+    return simulate(
+        profile.type, device, number, start_ms, duration_s, plan, profile=profile, unit_scale=trial.unit_scale
+    )  # fmt: skip
 
 
 def _seed(name: str, seed: int) -> int:
