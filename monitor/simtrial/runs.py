@@ -141,7 +141,7 @@ def _played(
 ) -> Simulation:
     return simulate(
         profile.type, device, number, start_ms, duration_s, plan, profile=profile, unit_scale=trial.unit_scale
-    )  # fmt: skip
+    )
 
 
 def _seed(name: str, seed: int) -> int:
