@@ -34,6 +34,7 @@ JUMP, JUMPS, JUMPS_FADE = 3, 16, 4.0
 NEWEST, BEFORE, SHAKING = range(3), range(24, HISTORY + 1), range(8)
 """Rows behind the row, itself included: where a reading stands, where it stood, and over which it shakes."""
 FEATURES = 21
+"""What the query knows of a channel; an artifact with another number is of another model."""
 REGULAR = 0.003
 """Weight of the squared query against the mean cross-entropy; a tenth of it gave the same causes."""
 PRIOR = 1.0
