@@ -158,7 +158,7 @@ class Lane:
         if memories is not None and answer.memory is not None:
             memories.remember(batch, answer.memory)
         verdict = self._judge(kind).assess(batch, score)
-        self._baseline(kind).learn(batch, score, verdict.judged & ~verdict.alarming, verdict.alarming)
+        self._baseline(kind).learn(batch, score, verdict.calm, verdict.alarming)
         return self.tell(verdict.findings)
 
     def _judge(self, kind: str) -> Judge:

@@ -14,7 +14,8 @@ FEW = 64
 
 def late(past: Array, x: Array, rows: int) -> Array:
     """What stood `rows` earlier; `past` are the rows before `x`, at least so many."""
-    return np.concatenate([past[len(past) - rows :], x])[: len(x)]
+    stood, n = past[len(past) - rows :], len(x)
+    return stood[:n] if rows >= n else np.concatenate([stood, x[: n - rows]])
 
 
 def slow_mean(x: Array, rows: float, before: Array) -> Array:
@@ -46,8 +47,7 @@ def faded_mean(past: Array, x: Array, rows: int, fade: float) -> Array:
 def mean_and_spread(past: Array, x: Array, rows: range) -> tuple[Array, Array]:
     """Mean and standard deviation of the rows that lie so many `rows` behind; `past` are the rows before `x`, at least
     as many as the last of them."""
-    both, n = np.concatenate([past, x]), len(x)
-    stood = [both[len(past) - behind :][:n] for behind in rows]
+    stood = [late(past, x, behind) for behind in rows]
     mean = sum(stood[1:], stood[0]) / len(rows)
     squares = [(row - mean) ** 2 for row in stood]
     return mean, np.sqrt(sum(squares[1:], squares[0]) / len(rows))

@@ -44,6 +44,11 @@ class Verdict(NamedTuple):
     alarming: NDArray[np.bool_]
     """(B,) judged, and the device's episode was open before this window or is after it."""
 
+    @property
+    def calm(self) -> NDArray[np.bool_]:
+        """(B,) judged, and outside of every episode."""
+        return self.judged & ~self.alarming
+
 
 class _Round(NamedTuple):
     """Windows of distinct devices, so that arrays can be scattered without collisions."""

@@ -108,11 +108,7 @@ def healthy_runs(profile: DeviceProfile, trial: Trial, first: int, last: int) ->
     duration_s = trial.hours(profile.type) * 3600
     for device in range(first, last):
         number = _seed(f"{profile.type}:healthy:{trial.seeds[0]}", device)
-        plan = random_plan(
-            profile.type, np.random.default_rng(number), duration_s, rate=trial.lookalikes,
-            least_per_day=trial.least_a_day,
-        )  # fmt: skip
-        yield _played(profile, trial, f"HEALTHY-{number}", number, START_MS, duration_s, plan)
+        yield _use(profile, trial, f"HEALTHY-{number}", number, START_MS, duration_s)
 
 
 def earlier_runs(profile: DeviceProfile, trial: Trial, device: str) -> Iterator[Simulation]:
@@ -121,13 +117,19 @@ def earlier_runs(profile: DeviceProfile, trial: Trial, device: str) -> Iterator[
     while left_s > 0:
         duration_s = min(left_s, each_s)
         number = _seed(f"{profile.type}:{device}:earlier", round(left_s))
-        plan = random_plan(
-            profile.type, np.random.default_rng(number), duration_s, rate=trial.lookalikes,
-            least_per_day=trial.least_a_day,
-        )  # fmt: skip
-        start_ms = START_MS - round(left_s * 1000)
-        yield _played(profile, trial, device, number, start_ms, duration_s, plan)
+        yield _use(profile, trial, device, number, START_MS - round(left_s * 1000), duration_s)
         left_s -= duration_s
+
+
+def _use(
+    profile: DeviceProfile, trial: Trial, device: str, number: int, start_ms: int, duration_s: float
+) -> Simulation:
+    """Without a fault, with all kinds of look-alikes."""
+    plan = random_plan(
+        profile.type, np.random.default_rng(number), duration_s, rate=trial.lookalikes,
+        least_per_day=trial.least_a_day,
+    )  # fmt: skip
+    return _played(profile, trial, device, number, start_ms, duration_s, plan)
 
 
 def _played(

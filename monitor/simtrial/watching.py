@@ -62,7 +62,7 @@ class Watch:
                 bias = self.baseline.biases(part)
                 score = answer(self._scorer, part.values, part.mask, bias).score
                 verdict = judge.assess(part, score)
-                self.baseline.learn(part, score, verdict.judged & ~verdict.alarming, verdict.alarming)
+                self.baseline.learn(part, score, verdict.calm, verdict.alarming)
                 findings += verdict.findings
                 _sort_out(said, part, score, bias)
         scored = {
