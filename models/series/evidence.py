@@ -40,6 +40,9 @@ REGULAR = 0.003
 PRIOR = 1.0
 """Log odds that the share adds to the query's: in practice a channel is at fault in 1 to 3 % of all rows, and in 6 to
 16 % of those where anything is. Without it weak channels of an incident hardly count."""
+SOFTENED = 0.7
+"""Part of the log odds that the share goes by: the query is surer of real faults than practice entitles it to, and of
+several channels at fault it would leave little to any but the first. What is remembered goes by all of them."""
 DAMPED, BLEND = 0.75, 0.15
 """The plain residual's part in the share: how far it is calibrated, and its power."""
 
@@ -206,7 +209,9 @@ class Shares(NamedTuple):
     """How the channels share a row's anomaly; (…, C) each."""
 
     evidence: Rows
-    """Not normalized: weak rows speak softly, so that an episode can add its rows up."""
+    """Probability that the channel is at fault; combines attention and residual."""
+    softened: Rows
+    """The same softened, which the share adds up. Not normalized: weak rows speak softly."""
     attention: Rows
     """Softmax of the query over the channels; rows sum to 1."""
     residual: Rows
@@ -214,11 +219,18 @@ class Shares(NamedTuple):
 
 
 def shares(logit: Rows, energies: Rows, usual: Usual) -> Shares:
-    """(…, C) log odds and (…, B, C) energies → the share's parts; `evidence` combines attention and residual."""
+    """(…, C) log odds and (…, B, C) energies → the share's parts."""
     plain = np.log(energies[..., PLAIN, :] / usual.mean**DAMPED + 1e-9)
-    both = logit + PRIOR + BLEND * (plain - np.median(plain, -1, keepdims=True))
-    evidence = 1 / (1 + np.exp(-np.clip(both, -30, 30)))
-    return Shares(evidence.astype(np.float32), _softmax(logit), normalized(np.exp(0.5 * plain)))
+    blended = BLEND * (plain - np.median(plain, -1, keepdims=True))
+    odds = logit + PRIOR
+    return Shares(
+        _probability(odds + blended), _probability(SOFTENED * odds + blended), _softmax(logit),
+        normalized(np.exp(0.5 * plain)),
+    )  # fmt: skip
+
+
+def _probability(odds: Array) -> Rows:
+    return (1 / (1 + np.exp(-np.clip(odds, -30, 30)))).astype(np.float32)
 
 
 def _softmax(logit: Rows) -> Rows:

@@ -133,8 +133,8 @@ class SeriesModel:
         reached, unadapted = (
             np.where(early, 0.0, x[:, 0]) for x in (told.reached, self.level.reached(told.energies))
         )
-        evidence, attention, residual = (x[:, 0] for x in told.parts)
-        shown = evidence * counted(reached / limits.reached)[:, None]
+        _, softened, attention, residual = (x[:, 0] for x in told.parts)
+        shown = softened * counted(reached / limits.reached)[:, None]
         ablations = {
             "without_attention": Ablation(
                 *self._judged(reached, np.ones_like(weight), self.evenly),
@@ -143,7 +143,7 @@ class SeriesModel:
             "without_memory": Ablation(*self._judged(reached, weight, limits.of_the_residual_alone()), shown),
             "without_adaptation": Ablation(
                 *self._judged(unadapted, weight, limits),
-                evidence * counted(unadapted / limits.reached)[:, None],
+                softened * counted(unadapted / limits.reached)[:, None],
             ),
         }
         judged = limits.judged(reached, told.incident[:, 0], self.alarm)

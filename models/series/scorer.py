@@ -150,7 +150,7 @@ class SeriesScorer:
     def _held(self, told: Advanced, held: NDArray[np.floating]) -> NDArray[np.floating]:
         """(n, D, C) strongest evidence of late, as in `running_share`; settings and states are no causes."""
         reached = np.where(told.early, 0.0, told.reached / self.model.limits.reached)
-        evidence = told.parts.evidence * counted(reached)[..., None] * self._targets
+        evidence = told.parts.softened * counted(reached)[..., None] * self._targets
         strongest: NDArray[np.floating] = peak_hold(evidence, WINDOW, held)
         return strongest
 
