@@ -1,10 +1,11 @@
 """The scorer of the service, the evaluation and the benchmark: the networks composed, and arrays in, arrays out.
 
-Scores are computed in padded chunks of two fixed sizes on one thread, so that the bits of a score depend on its window
+Scores are computed in padded chunks of fixed sizes on one thread, so that the bits of a score depend on its window
 alone and never on its neighbours. Letters: B windows (last axis inside), T rows, C channels, M targets, F statistics.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -29,14 +30,17 @@ from models.autoencoder import (
     patch_levels,
 )
 from models.calibration import Threshold
-from models.explaining import expected_band, joined, padded, patch_attention
-from models.planes import Planes
+from models.explaining import expected_band, joined, patch_attention
+from models.launching import filled, launched
+from models.planes import Planes, as_score
 from models.preparation import ChannelSpec, Preparation, Prepared
 from models.scoring import Explanation, ModelIdentity, Score, check_windows
 
 CHUNK, SMALL_CHUNK = 256, 32
 """Windows a pass of the network; always exactly so many, padded when fewer are at hand. The small one is for what a
 quiet poll brings, and taken only where products of both widths round alike (`AttentionScorer.__init__`)."""
+GPU_CHUNK = 1024
+"""The same on a GPU, where fewer take about as long."""
 
 
 class Ground(NamedTuple):
@@ -149,8 +153,11 @@ class AttentionScorer:
         self.detector = detector.eval().requires_grad_(requires_grad=False).to(self.device)
         self.threshold = threshold
         self._identity = identity
-        self._small = SMALL_CHUNK if self._rounds_alike() else CHUNK
-        self._planes = Planes(detector, self.device)
+        planes = Planes(detector, self.device)
+        self._found = launched(partial(_found, detector, planes), self.device)
+        self._judged = launched(partial(_judged, detector), self.device)
+        self._large = CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        self._small = SMALL_CHUNK if self.device.type == "cpu" and self._rounds_alike() else self._large
 
     @property
     def identity(self) -> ModelIdentity:
@@ -193,14 +200,13 @@ class AttentionScorer:
             return parts[0]
         return Score.joined(parts)
 
-    @torch.inference_mode()
     def statistics(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         """(B, 3) what the threshold is fitted on, in the order of `Statistic`."""
         parts = []
         for cut in self._cuts(len(values)):
-            v, m, n = self._padded(values[cut], mask[cut])
-            _, _, statistic = self.detector(self._prepare(v, m))
-            parts.append(torch.stack(statistic, 1)[:n].cpu().numpy())
+            n = cut.stop - cut.start
+            (statistic,) = self._judged(self._size(n), values[cut], mask[cut])
+            parts.append(statistic[:n])
         return np.concatenate(parts) if parts else np.zeros((0, 3), np.float32)
 
     def explain(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> Explanation:
@@ -221,9 +227,13 @@ class AttentionScorer:
         check_windows(values, mask, self.window_rows, len(self.detector.channels))
         parts = []
         for i in range(0, len(values), CHUNK):
-            v, m, n = padded(values[i : i + CHUNK], mask[i : i + CHUNK], CHUNK)
+            some = slice(i, i + CHUNK)
+            n = len(values[some])
+            v, m = filled(values[some], CHUNK), filled(mask[some], CHUNK)
+            own = None
+            if bias is not None:
+                own = torch.from_numpy(filled(self._of_targets(bias[some]), CHUNK)).to(self.device).t()
             prepared = self._prepare(v, m)
-            own = self._of_targets(None if bias is None else bias[i : i + CHUNK], CHUNK)
             ground, judgement, _ = self.detector(prepared, own)
             expected, low, high = expected_band(self.detector, prepared, v, m, own)
             attention = patch_attention(self.detector, ground, judgement)
@@ -232,21 +242,15 @@ class AttentionScorer:
 
     def _cuts(self, n: int) -> list[slice]:
         """Whole chunks, then what is left in small ones where few of them do."""
-        whole = n - n % CHUNK
-        step = self._small if n - whole <= 4 * self._small else CHUNK
-        return [slice(i, i + CHUNK) for i in range(0, whole, CHUNK)] + [
+        whole = n - n % self._large
+        step = self._small if n - whole <= 4 * self._small else self._large
+        return [slice(i, i + self._large) for i in range(0, whole, self._large)] + [
             slice(i, min(i + step, n)) for i in range(whole, n, step)
         ]
 
-    def _padded(
-        self, values: NDArray[np.float32], mask: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
-        """Filled up to the smaller chunk that holds them; a whole chunk as it is."""
-        n = len(values)
-        size = self._small if n <= self._small else CHUNK
-        if n == size and values.flags.writeable and mask.flags.writeable:  # torch refuses to share the others
-            return values, mask, n
-        return padded(values, mask, size)
+    def _size(self, n: int) -> int:
+        """Of the smallest chunk that holds `n` windows."""
+        return self._small if n <= self._small else self._large
 
     @torch.inference_mode()
     def _rounds_alike(self) -> bool:
@@ -272,24 +276,35 @@ class AttentionScorer:
         )
         return prepared
 
-    @torch.inference_mode()
     def _chunk(
         self, values: NDArray[np.float32], mask: NDArray[np.bool_], bias: NDArray[np.float32] | None
     ) -> Score:
-        v, m, n = self._padded(values, mask)
-        ground, judgement, statistic = self.detector(self._prepare(v, m), self._of_targets(bias, len(v)))
-        anomaly = self.threshold.anomaly(torch.stack(statistic)[:, :n].cpu().numpy().T)
-        return self._planes.score(ground, judgement, anomaly, n)
+        n = len(values)
+        own = () if bias is None else (self._of_targets(bias),)
+        statistic, told = self._found(self._size(n), values, mask, *own)
+        return as_score(self.threshold.anomaly(statistic[:, :n].T), told[:, :n])
 
-    def _of_targets(self, bias: NDArray[np.float32] | None, size: int) -> Tensor | None:
-        """(n, C) → (M, size), padded; a counter, whose level means nothing, has none."""
-        if bias is None:
-            return None
+    def _of_targets(self, bias: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, C) → (n, M); a counter, whose level means nothing, has none."""
         prep = self.detector.preparation
-        own = np.zeros((len(prep.targets), size), np.float32)
-        own[:, : len(bias)] = bias[:, prep.targets].T
-        own[prep.counters] = 0
-        return torch.from_numpy(own).to(self.device)
+        own = bias[:, prep.targets].astype(np.float32)
+        own[:, prep.counters] = 0
+        return own
+
+
+def _found(
+    detector: Detector, planes: Planes, values: Tensor, mask: Tensor, bias: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(B, T, C) readings, their mask, (B, M) bias → (3, B) statistics, and what `Planes` tell."""
+    own = None if bias is None else bias.t().contiguous()
+    ground, judgement, statistic = detector(detector.preparation(values, mask), own)
+    return torch.stack(statistic), planes(ground, judgement)
+
+
+def _judged(detector: Detector, values: Tensor, mask: Tensor) -> tuple[Tensor]:
+    """(B, T, C) readings and their mask → (B, 3) statistics alone."""
+    _, _, statistic = detector(detector.preparation(values, mask))
+    return (torch.stack(statistic, 1),)
 
 
 def _empty(channels: int) -> Score:

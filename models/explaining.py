@@ -99,14 +99,6 @@ def patch_attention(detector: "Detector", ground: "Ground", judgement: Judgement
     return normal
 
 
-def padded(values: Floats, mask: NDArray[np.bool_], size: int) -> tuple[Floats, NDArray[np.bool_], int]:
-    """Copies filled up to `size` windows, and how many there are: bits may depend on how many stand together."""
-    v = np.zeros((size, *values.shape[1:]), np.float32)
-    m = np.zeros((size, *values.shape[1:]), np.bool_)
-    v[: len(values)], m[: len(values)] = values, mask
-    return v, m, len(values)
-
-
 def joined(parts: Sequence[Parts], rows: int, patches: int, channels: int) -> Explanation:
     """Chunks of (expected, low, high, attention), one after the other."""
     nothing = np.zeros((0, rows, channels), np.float32)

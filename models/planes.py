@@ -4,7 +4,7 @@ Knows the networks of `models.detector` and units. What no reading fell on comes
 nothing: NaN. Letters: B windows (last axis inside), T rows, C channels, M targets, P time patches.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ UNTOLD = ("observed", "expected", "spread", "deviation", "liveliness")
 
 
 class Planes:
-    """The planes of one detector's scores."""
+    """The planes of one detector's scores, as tensors."""
 
     def __init__(self, detector: "Detector", device: torch.device) -> None:
         self._detector = detector
@@ -42,22 +42,14 @@ class Planes:
         blank = torch.tensor([torch.nan if name in UNTOLD else 0.0 for name in PLANES], device=device)
         self._blank = blank[:, None, None]
 
-    def score(self, ground: "Ground", judgement: Judgement, anomaly: NDArray[np.float32], n: int) -> Score:
-        """The `Score` of the first `n` windows with this (n,) anomaly."""
+    def __call__(self, ground: "Ground", judgement: Judgement) -> Tensor:
+        """(len(PLANES) + 1, B, C), the last one 1.0 where the channel had a reading, else 0.0."""
         planes = torch.stack(
             (*shares(judgement), *self._in_units(ground), off_rows(ground, self._detector.rows))
         )
         C, B = ground.prepared.heard.shape
         full = self._blank.repeat(1, C, B).index_copy_(1, self._detector.preparation.target_index, planes)
-        told = (
-            torch.cat((full, ground.prepared.heard[None])).transpose(1, 2).contiguous()[:, :n].cpu().numpy()
-        )
-        plane = dict(zip(PLANES, told[:-1], strict=True))
-        plane["direction"], plane["off_rows"] = (
-            plane["direction"].astype(np.int8),
-            plane["off_rows"].astype(np.int16),
-        )
-        return Score(anomaly=anomaly, imputed=told[-1] == 0, **plane)
+        return torch.cat((full, ground.prepared.heard[None])).transpose(1, 2).contiguous()
 
     def _in_units(self, ground: "Ground") -> tuple[Tensor, ...]:
         """(M, B) observed, expected with its spread, direction, deviation and liveliness.
@@ -82,6 +74,14 @@ class Planes:
         liveliness = _mean(ground.lively, ground.lively_told * self._recent)
         direction = truth(torch.ge, deviation, CERTAIN) - truth(torch.le, deviation, -CERTAIN)
         return observed, expected, spread, direction, deviation, liveliness
+
+
+def as_score(anomaly: NDArray[np.float32], told: NDArray[np.float32]) -> Score:
+    """The `Score` of n windows: their (n,) anomaly and what `Planes` told of them, (len(PLANES) + 1, n, C)."""
+    plane: dict[str, NDArray[Any]] = dict(zip(PLANES, told[:-1], strict=True))
+    plane["direction"] = plane["direction"].astype(np.int8)
+    plane["off_rows"] = plane["off_rows"].astype(np.int16)
+    return Score(anomaly=anomaly, imputed=told[-1] == 0, **plane)
 
 
 def _mean(x: Tensor, weight: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class Preparation(nn.Module):
         filled, heard = _filled_both(x, seen), seen.amax(0)
         z = filled.index_select(1, self.target_index)
         told = seen.index_select(1, self.target_index)
-        last = torch.where(heard > 0, filled[-1], torch.nan).index_select(0, self.target_index)
+        last = filled[-1].masked_fill(heard == 0, torch.nan).index_select(0, self.target_index)
         span = torch.zeros_like(last)
         if self.counters:
             c = self.counter_index

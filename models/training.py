@@ -6,13 +6,11 @@ the threshold is calibrated on the third. Shows its progress through a callback;
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.autoencoder import ModelConfig
 from models.calibration import Threshold, fit_threshold
@@ -29,9 +27,6 @@ __all__ = [
     "Compute", "ComputeError", "Progress", "Series", "Split", "Trained", "TrainingConfig",
     "calibrate", "computing", "draw", "split_fleet", "train", "windows_of",
 ]  # fmt: skip
-
-GPU_CHUNK = 4096
-"""Windows a pass while calibrating on a GPU; on the CPU the scorer's own chunks are the fastest."""
 
 
 class Trained(NamedTuple):
@@ -121,31 +116,7 @@ def calibrate(
     mine = [s for s in series if len(s.values) >= rows][compute.rank :: compute.world]
     windows = (windows_of(as_new(s, rows, config.min_rows), rows, stride) for s in mine)
     statistics = []
-    for found in _statistics(scorer, windows):
-        statistics.append(found)
+    for values, mask in windows:
+        statistics.append(scorer.statistics(values, mask))
         progress(Progress("threshold", len(statistics), len(mine), 0.0))
     return fit_threshold(compute.gather(statistics), 86_400 / (row_s * stride), config.budget, config.rule)
-
-
-Windows = tuple[NDArray[np.float32], NDArray[np.bool_]]
-
-
-def _statistics(scorer: AttentionScorer, devices: Iterable[Windows]) -> Iterator[NDArray[np.float32]]:
-    """(N, 3) statistics of each device's windows; on a GPU in large passes, which cost it as much as small ones."""
-    for values, mask in devices:
-        if scorer.device.type == "cpu":
-            yield scorer.statistics(values, mask)
-        else:
-            cuts = [slice(i, i + GPU_CHUNK) for i in range(0, len(values), GPU_CHUNK)]
-            yield np.concatenate([_pass(scorer, values[cut], mask[cut]) for cut in cuts])
-
-
-@torch.inference_mode()
-def _pass(
-    scorer: AttentionScorer, values: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    detector, device = scorer.detector, scorer.device
-    v, m = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in (values, mask))
-    _, _, statistic = detector(detector.preparation(v, m))
-    read: NDArray[np.float32] = torch.stack(statistic, 1).cpu().numpy()
-    return read
