@@ -287,7 +287,7 @@ class AttentionScorer:
     def _of_targets(self, bias: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, C) → (n, M); a counter, whose level means nothing, has none."""
         prep = self.detector.preparation
-        own = bias[:, prep.targets].astype(np.float32)
+        own = bias[:, prep.targets].astype(np.float32, copy=False)
         own[:, prep.counters] = 0
         return own
 

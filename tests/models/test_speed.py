@@ -38,6 +38,5 @@ def test_a_machine_whose_products_round_by_their_width_gets_one_size_of_chunk(
 ) -> None:
     monkeypatch.setattr("models.detector.AttentionScorer._rounds_alike", lambda _: False)
     scorer, (values, mask) = synthetic_scorer(), synthetic_windows(3)
-    padded, _, n = scorer._padded(values, mask)
-    assert (len(padded), n) == (CHUNK, 3)
+    assert scorer._size(3) == CHUNK
     assert len(scorer.score(values, mask)) == 3
