@@ -154,7 +154,7 @@ class CudaGraphs:
 @cache
 def _side_stream(device: torch.device) -> torch.cuda.Stream:
     """One for all recordings: the matrix library keeps 32 MiB for every stream that it has served."""
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
 
 def launched(function: Function, device: torch.device) -> Launched:

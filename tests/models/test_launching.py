@@ -43,10 +43,16 @@ def sums(x: Tensor, y: Tensor | None = None) -> tuple[Tensor, ...]:
     return (x.sum(1),) if y is None else (x.sum(1), x + y)
 
 
+def function_of(scorer: AttentionScorer, name: str) -> Function:
+    """What a scorer has computed, in tensors."""
+    function: Function = getattr(scorer, name)._function
+    return function
+
+
 def recorded(scorer: AttentionScorer, recorder: Callable[..., Recording]) -> AttentionScorer:
     """The same, on the road that a GPU takes."""
     for name in ("_found", "_judged"):
-        setattr(scorer, name, Graphed(getattr(scorer, name)._function, CPU, recorder))
+        setattr(scorer, name, Graphed(function_of(scorer, name), CPU, recorder))
     return scorer
 
 
@@ -139,11 +145,11 @@ def test_an_array_that_must_not_be_written_is_copied_and_a_short_one_is_filled_u
     assert Plain(sums, CPU)(3, x)[0].tolist() == [3.0, 3.0, 0.0]
 
 
-class Watched(TorchDispatchMode):
+class Watched(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Collects the operations that no recording could hold."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -159,8 +165,8 @@ def test_the_road_from_readings_to_planes_reads_nothing_on_the_host_and_takes_no
     scorer, (values, mask) = synthetic_scorer(), map(torch.from_numpy, synthetic_windows(32))
     bias = torch.zeros(32, len(scorer.detector.preparation.targets))
     with torch.no_grad(), Watched() as watched:
-        scorer._found._function(values, mask, *([bias] if biased else []))
-        scorer._judged._function(values, mask)
+        function_of(scorer, "_found")(values, mask, *([bias] if biased else []))
+        function_of(scorer, "_judged")(values, mask)
     assert watched.found == []
 
 

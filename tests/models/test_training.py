@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.fleet import Series, as_new, draw, split_fleet, windows_of
-from models.training import _pass, train
+from models.training import train
 from tests.models.conftest import TINY, TINY_MODEL, TinyFleet
 from tests.models.fleet import CHANNELS, ROW_S, ROWS, STRIDE, device
 
@@ -85,11 +85,6 @@ def test_a_fault_on_a_device_never_seen_is_found_and_its_channel_named(
     assert np.median(faulty.anomaly) > np.quantile(healthy.anomaly, 0.99)
     assert (faulty.share.argmax(1) == at).mean() > 0.8
     assert (faulty.direction[:, at] == 1).mean() > 0.9
-
-
-def test_the_large_passes_of_a_gpu_calibrate_on_what_the_service_computes(tiny: TinyFleet) -> None:
-    scorer, windows = tiny.trained.scorer, windows_of(device(779, 900), ROWS, STRIDE)
-    np.testing.assert_allclose(_pass(scorer, *windows), scorer.statistics(*windows), rtol=1e-3, atol=1e-3)
 
 
 def test_what_training_computed_on_and_for_how_long_is_told(tiny: TinyFleet) -> None:
