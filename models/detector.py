@@ -40,7 +40,7 @@ CHUNK, SMALL_CHUNK = 256, 32
 """Windows a pass of the network; always exactly so many, padded when fewer are at hand. The small one is for what a
 quiet poll brings, and taken only where products of both widths round alike (`AttentionScorer.__init__`)."""
 GPU_CHUNK = 1024
-"""The same on a GPU, where fewer take about as long."""
+"""The same on a GPU, where a quarter of them takes two thirds as long."""
 
 
 class Ground(NamedTuple):

@@ -1,6 +1,6 @@
 """A function of tensors → the same of arrays, on the CPU or a GPU, where what it launches is recorded once.
 
-A pass of the networks here is some 550 kernels of a few microseconds. Launched one by one from Python they keep a GPU
+A pass of the networks here is some 600 kernels of a few microseconds. Launched one by one from Python they keep a GPU
 waiting nearly all the time; as a CUDA graph they follow each other at once. Knows no network. Windows are the first
 axis of every array that goes in.
 """
@@ -115,9 +115,8 @@ class _Replayed:
             there[:n].copy_(host[:n], non_blocking=True)
         self._recording.replay()
         for result, there in zip(self._results, self._recording.results, strict=True):
-            result.copy_(
-                there
-            )  # waits until it has come, so that none of this memory is written while it is read
+            # Waits until it has come, so that none of this memory is written while it is read.
+            result.copy_(there)
         return tuple(result.numpy().copy() for result in self._results)
 
 
