@@ -13,6 +13,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
+
+# Here, before there is a group: its functions keep the one of the moment in which they are defined as a default, and
+# the first optimizer imports them. A group that is kept has threads that run on while the interpreter ends, which
+# aborts the process ("terminate called without an active exception", pytorch issues 38228 and 190489).
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 
 Precision = Literal["float32", "bfloat16"]

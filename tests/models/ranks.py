@@ -31,6 +31,8 @@ def main(folder: Path, devices: int, short_rank: int) -> None:
                 "limit": got.scorer.threshold.limit}  # fmt: skip
         (folder / f"{compute.rank}.json").write_text(json.dumps(told))
         save_file(dict(got.scorer.detector.state_dict()), folder / f"{compute.rank}.safetensors")
+    left = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    (folder / f"{compute.rank}.threads").write_text("\n".join(left))
 
 
 if __name__ == "__main__":

@@ -47,6 +47,16 @@ def test_two_processes_end_with_the_same_weights_about_as_good_as_those_of_one(t
     assert first["metrics"]["injected_top1"] > alone.metrics["injected_top1"] - 0.1
 
 
+def test_when_a_training_is_over_no_thread_of_the_processes_group_is_left(tmp_path: Path) -> None:
+    """One that is still at work when the interpreter ends aborts its process now and then."""
+    done = torchrun("-m", "tests.models.ranks", str(tmp_path), "5", "-1")
+    assert done.returncode == 0, done.stderr
+    for rank in (0, 1):
+        threads = (tmp_path / f"{rank}.threads").read_text().split("\n")
+        assert threads != [""]
+        assert not any("gloo" in name for name in threads), threads
+
+
 def test_processes_with_different_recordings_all_end_and_say_why(tmp_path: Path) -> None:
     done = torchrun("-m", "tests.models.ranks", str(tmp_path), "5", "1")
     assert done.returncode != 0
