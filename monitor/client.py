@@ -135,7 +135,8 @@ def render_devices(devices: list[Json], now: datetime) -> str:
     """A table for a terminal."""
     if not devices:
         return "no devices"
-    table = _table("device", "type", "state", "anomaly", "last seen", "why", whole=("device", "last seen"))
+    headings = ("device", "type", "state", "anomaly", "last seen", "judged by", "why")
+    table = _table(*headings, whole=("device", "last seen"))
     for device in devices:
         anomaly = device["anomaly"]
         table.add_row(
@@ -144,6 +145,7 @@ def render_devices(devices: list[Json], now: datetime) -> str:
             f"[{STATE_STYLE.get(device['state'], 'white')}]{device['state']}[/]",
             "–" if anomaly is None else f"{anomaly:.2f}",
             f"{_age(now - datetime.fromisoformat(device['last_seen']))} ago",
+            _judged_by(device.get("baseline")),
             _why(device),
         )
     return _rendered(table)
@@ -172,6 +174,18 @@ def _why(device: Json) -> str:
     return f"{learning['reason']}, {learning['progress']:.0%}{end}"
 
 
+def _judged_by(baseline: Json | None) -> str:
+    """Its type, or its own baseline as well; and why it is no more than that, unless that is still to come."""
+    if baseline is None:
+        return "–"
+    source = "its type alone" if baseline["source"] == "type" else "own baseline, too"
+    if baseline["source"] == "own" and baseline["progress"] < 1:
+        source += f" ({baseline['progress']:.0%})"
+    if baseline["reason"] in (None, "still learning"):
+        return source
+    return f"{source}: {baseline['reason']}"
+
+
 def _table(*headings: str, whole: tuple[str, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
@@ -182,7 +196,7 @@ def _table(*headings: str, whole: tuple[str, ...]) -> Table:
 def _rendered(table: Table) -> str:
     out = io.StringIO()
     # Without a terminal the table must not be cut to 80 columns: ids are copied from it.
-    Console(file=out, width=160).print(table)
+    Console(file=out, width=200).print(table)
     return out.getvalue().rstrip()
 
 

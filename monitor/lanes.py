@@ -21,6 +21,7 @@ from monitor.due import Answer, Due
 from monitor.findings import (
     AdaptationSettings,
     Baseline,
+    BaselineReason,
     Finding,
     Judge,
     JudgeSettings,
@@ -32,6 +33,7 @@ from monitor.findings import (
     SilenceSettings,
     SnapshotError,
     Standing,
+    hindrance,
 )
 from monitor.maintenance import Applied, Maintenance
 from monitor.turns import in_turns
@@ -283,6 +285,16 @@ class Lane:
             if kind in self._recipe.models
             for device, learning in baseline.learning().items()
         }
+
+    def judges(self, kind: str) -> bool:
+        """Whether there is a model of that device type."""
+        return kind in self._recipe.models
+
+    def hindrance(self, kind: str) -> BaselineReason | None:
+        """Why no device of that type can have a baseline of its own; None where they can."""
+        if kind not in self._recipe.adaptation:
+            return BaselineReason.NOT_TAKEN
+        return hindrance(self.profile(kind), self._recipe.adaptation[kind])
 
     def bias(self, device: str, kind: str) -> NDArray[np.float64]:
         """(C,) by how many spreads a device differs from its type in the mode that it is mostly in."""

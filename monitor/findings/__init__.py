@@ -3,7 +3,7 @@
 Pure decisions: no clock, no broker, no database. Knows nothing about alerts.
 """
 
-from monitor.findings.baseline import AdaptationSettings, Baseline, Learning
+from monitor.findings.baseline import AdaptationSettings, Baseline, hindrance
 from monitor.findings.blob import SnapshotError
 from monitor.findings.finding import (
     SILENCE,
@@ -20,6 +20,7 @@ from monitor.findings.finding import (
 )
 from monitor.findings.hypotheses import Suspicion
 from monitor.findings.judge import Judge, Standing, Verdict
+from monitor.findings.learning import BaselineReason, Learning, Missed
 from monitor.findings.memory import Memories, Recalled
 from monitor.findings.sights import Sight
 from monitor.findings.silence import Silence, check_together
@@ -31,6 +32,7 @@ __all__ = [
     "Action",
     "AdaptationSettings",
     "Baseline",
+    "BaselineReason",
     "Evidence",
     "Finding",
     "Judge",
@@ -38,6 +40,7 @@ __all__ = [
     "Kind",
     "Learning",
     "Memories",
+    "Missed",
     "Reason",
     "Recalled",
     "Severity",
@@ -49,4 +52,5 @@ __all__ = [
     "Suspicion",
     "Verdict",
     "check_together",
+    "hindrance",
 ]

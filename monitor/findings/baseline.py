@@ -19,7 +19,7 @@ Letters: D devices, B windows, T rows, C channels.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.scoring import Score
 from monitor.findings.blob import Array, Meta, SnapshotError, pack, unpack
-from monitor.findings.columns import NEVER, DeviceColumns, rounds
+from monitor.findings.columns import NEVER, rounds
+from monitor.findings.known import COUNT, FRESH, MIXED, SUM, WAITING, Known, lifted
+from monitor.findings.learning import BaselineReason, Learning, Missed
 from streams.blocks import WindowBatch
 from streams.devices import DeviceProfile
 
 WILD = 3.0
 """One window says no more than so many spreads, however far off it is."""
-MIXED: Final = -1
-"""Of a window in which a state changed, or none was told."""
-WAITING, FRESH = 0, 1
-COUNT, SUM = 0, 1
 _HOUR_MS: Final = 3_600_000
 
 
@@ -61,73 +59,28 @@ class AdaptationSettings(BaseModel):
     """Device time after which what was learned is applied, if nothing suspicious came since."""
 
 
-class Learning(NamedTuple):
-    """How far a device's own baseline is."""
-
-    renewed: bool
-    """Begun anew by a maintenance event."""
-    fresh: bool
-    """A full window was seen since then, or since the device was first seen."""
-    learned: int
-    """Windows that were clearly normal, in whatever mode."""
-    wanted: int
-    """Windows after which it is settled."""
-    until_t: int | None
-    """When it will be settled if windows teach as often as so far; None without one that did."""
-
-    @property
-    def settled(self) -> bool:
-        return self.learned >= self.wanted
-
-
-class _Known(DeviceColumns):
-    """What is known of every device, over C channels."""
-
-    FILLERS: Final[Mapping[str, int]] = {
-        "step": NEVER, "hold_t": NEVER, "since_t": NEVER, "begun_t": NEVER, "last_t": NEVER, "learned": 0, "renewed": 0,
-        "home": MIXED, "other": MIXED, "votes": 0, "pending": 0, "seen": 0, "mean": 0, "square": 0, "bias": 0,
-    }  # fmt: skip
-
-    def __init__(self, C: int) -> None:
-        super().__init__(self.FILLERS)
-        self.step = np.zeros(0, np.int64)
-        self.hold_t = np.zeros(0, np.int64)
-        self.since_t = np.zeros(0, np.int64)
-        self.begun_t = np.zeros(0, np.int64)
-        self.last_t = np.zeros(0, np.int64)
-        self.learned = np.zeros(0, np.int64)
-        self.renewed = np.zeros(0, np.bool_)
-        self.home = np.zeros(0, np.int64)  # the mode in which it is learned
-        self.other = np.zeros(0, np.int64)  # the last one besides
-        self.votes = np.zeros(0, np.int64)  # windows at home more than elsewhere
-        self.pending = np.zeros((0, 2, 2, C), np.float64)  # of the step before and of this one
-        self.seen = np.zeros((0, C), np.float64)
-        self.mean = np.zeros((0, C), np.float64)  # of what the steps taught
-        self.square = np.zeros((0, C), np.float64)
-        self.bias = np.zeros((0, C), np.float64)  # as far as they agree
-
-
 class Baseline:
     """The devices of one type in one partition."""
 
     def __init__(self, profile: DeviceProfile, settings: AdaptationSettings | None = None) -> None:
         self.profile = profile
         self.settings = settings or AdaptationSettings()
+        self.hindrance = hindrance(profile, self.settings)
+        """Why no device can have a baseline of its own; None where they can."""
         stride_ms = profile.stride_rows * profile.grid_ms
         self._step_ms = max(round(self.settings.step_s * 1000), 4 * stride_ms)
         self._hold_ms = round(self.settings.hold_h * _HOUR_MS)
         self._settle = max(1, round(self.settings.settle_h * _HOUR_MS / stride_ms))
         self._memory = max(float(self._settle), self.settings.time_constant_h * _HOUR_MS / stride_ms)
         self._window_ms = profile.window_rows * profile.grid_ms
-        # A rhythm has no level, and a counter is read by its slope, which a constant does not change.
-        self._adaptable = np.array([c.role == "measured" and not c.cyclic for c in profile.channels])
+        self._adaptable = np.array(_adaptable(profile))
         self._states = [i for i, c in enumerate(profile.channels) if c.role == "state"]
-        self._known = _Known(len(profile.channels))
+        self._known = Known(len(profile.channels))
 
     @property
     def enabled(self) -> bool:
         """Whether anything is learned at all."""
-        return self.settings.bound > 0 and bool(self._adaptable.any())
+        return self.hindrance is None
 
     # -- the road: steps → begin → bias, fresh → (score) → learn --------------------------------------
 
@@ -150,7 +103,7 @@ class Baseline:
         self._known.pending[rows[following], WAITING] = self._known.pending[rows[following], FRESH]
         self._known.pending[rows[following], FRESH] = 0
         # After a silence nothing is known of how it began, so the steps before it teach nothing.
-        self._known.pending[rows[~following]] = 0
+        self._known.interrupt(rows[~following])
         self._known.step[rows] = steps
         self._move_home(
             rows[(self._known.votes[rows] == 0) & (self._known.other[rows] != self._known.home[rows])]
@@ -176,16 +129,10 @@ class Baseline:
         return np.where(steady, modes, MIXED)
 
     def _move_home(self, rows: NDArray[np.intp]) -> None:
-        """Elsewhere is where these devices mostly are; what was learned at home says nothing of it."""
-        self._known.home[rows] = self._known.other[rows]
-        for column in (
-            self._known.pending,
-            self._known.seen,
-            self._known.mean,
-            self._known.square,
-            self._known.bias,
-        ):
-            column[rows] = 0
+        """Elsewhere is where these devices mostly are. One that was settled at home is new there."""
+        settled = rows[self._known.applied(rows) >= self._settle]
+        self._known.begin_anew(settled, self._known.last_t[settled])
+        self._known.move_home(rows)
 
     def since_service(self, batch: WindowBatch) -> WindowBatch:
         """The windows without the rows from before their device was serviced."""
@@ -253,9 +200,11 @@ class Baseline:
         newest = calm | wary
         self._known.last_t[rows[newest]] = np.maximum(self._known.last_t[rows[newest]], t[newest])
         full = t - self._window_ms >= self._known.since_t[rows]
+        self._known.judged[rows[newest & full]] += 1
         teaches = calm & full & (t > self._known.hold_t[rows])
         self._known.learned[rows[teaches]] += 1
         teaches &= at_home
+        self._known.at_home[rows[teaches]] += 1
         self._known.pending[rows[teaches], FRESH] += told[teaches]
 
     def _commit(self, rows: NDArray[np.intp]) -> None:
@@ -286,14 +235,12 @@ class Baseline:
 
     def renew(self, device: str, since_t: int, *, rebaseline: bool) -> None:
         """A device was serviced: rows up to `since_t` count no more; with `rebaseline` its bias is learned anew."""
-        row = self._known.rows([device])[0]
-        self._known.since_t[row] = since_t
-        self._known.hold_t[row] = NEVER
-        self._known.pending[row] = 0
+        row = self._known.rows([device])
+        self._known.since_t[row], self._known.hold_t[row] = since_t, NEVER
+        self._known.interrupt(row)
         if rebaseline:
-            self._known.begun_t[row], self._known.learned[row], self._known.renewed[row] = since_t, 0, True
-            for column in (self._known.seen, self._known.mean, self._known.square, self._known.bias):
-                column[row] = 0
+            self._known.begin_anew(row, np.array([since_t]), renewed=True)
+            self._known.unlearn(row)
 
     def forget(self, devices: Sequence[str]) -> None:
         """Remember nothing of these devices."""
@@ -303,19 +250,31 @@ class Baseline:
         """How far each device's baseline is; empty where nothing is learned."""
         if not self.enabled:
             return {}
-        return {device: self._learning(row) for device, row in self._known.row.items()}
+        known, rows = self._known, np.arange(len(self._known))
+        applied, missed = known.applied(rows), known.missed(rows)
+        learned = applied + known.waiting(rows)
+        until = np.where((applied < self._settle) & (learned > missed.sum(1)), self._until(learned), NEVER)
+        full = known.full(rows, self._window_ms)
+        return {
+            device: Learning(
+                renewed=bool(known.renewed[row]),
+                fresh=bool(full[row]),
+                learned=int(learned[row]),
+                applied=int(applied[row]),
+                wanted=self._settle,
+                missed=Missed(*missed[row].tolist()),
+                differs=bool(known.bias[row].any()),
+                until_t=None if until[row] == NEVER else int(until[row]),
+            )
+            for row, device in enumerate(known.devices)
+        }
 
-    def _learning(self, row: int) -> Learning:
-        learned, begun = int(self._known.learned[row]), int(self._known.begun_t[row])
-        newest = int(self._known.last_t[row])
-        until = None
-        if learned > 0 and newest > begun:
-            left = max(self._settle - learned, 0)
-            until = newest + round(left * (newest - begun) / learned)
-        since = max(int(self._known.since_t[row]), NEVER + self._window_ms)
-        return Learning(
-            bool(self._known.renewed[row]), newest - self._window_ms >= since, learned, self._settle, until
-        )
+    def _until(self, learned: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(D,) when each is settled if it goes on so: when the step after that of its last window is over, too."""
+        begun, newest = self._known.begun_t[: len(learned)], self._known.last_t[: len(learned)]
+        each_ms = (newest - begun) / np.maximum(learned, 1)
+        last_t = newest + np.round(np.maximum(self._settle - learned, 0) * each_ms).astype(np.int64)
+        return (last_t // self._step_ms + 2) * self._step_ms
 
     def at_bound(self) -> int:
         """How many devices have a channel whose bias is as large as it may be."""
@@ -332,7 +291,7 @@ class Baseline:
     def snapshot(self) -> bytes:
         """A copy of all that is remembered."""
         known = len(self._known)
-        arrays: dict[str, Array] = {name: getattr(self._known, name)[:known] for name in _Known.FILLERS}
+        arrays: dict[str, Array] = {name: getattr(self._known, name)[:known] for name in Known.FILLERS}
         meta: dict[str, Meta] = {
             "type": self.profile.type,
             "channels": list(self.profile.names),
@@ -356,11 +315,12 @@ class Baseline:
         baseline = cls(profile, settings)
         baseline._known.admit(saved.ids)
         known = len(saved.ids)
+        arrays = lifted(saved.arrays)
         kept = [(old, profile.index[name]) for old, name in enumerate(names) if name in profile.index]
         before, after = (np.array(side, np.intp) for side in (zip(*kept, strict=True) if kept else ((), ())))
         try:
-            for name in _Known.FILLERS:
-                column, array = getattr(baseline._known, name), saved.arrays[name]
+            for name in Known.FILLERS:
+                column, array = getattr(baseline._known, name), arrays[name]
                 if column.ndim == 1:
                     column[:known] = array
                 else:
@@ -369,8 +329,21 @@ class Baseline:
             raise SnapshotError(f"baselines of {profile.type!r} do not fit: {error}") from None
         if saved.meta.get("step_ms") != baseline._step_ms:
             # Numbers of another grid of steps mean nothing here; what was not applied yet is learned again.
-            baseline._known.step[:known], baseline._known.pending[:known] = NEVER, 0
+            baseline._known.step[:known] = NEVER
+            baseline._known.interrupt(np.arange(known))
         return baseline
+
+
+def hindrance(profile: DeviceProfile, settings: AdaptationSettings) -> BaselineReason | None:
+    """Why no device of a type can have a baseline of its own; None where they can."""
+    if settings.bound == 0:
+        return BaselineReason.SWITCHED_OFF
+    return None if any(_adaptable(profile)) else BaselineReason.NO_LEVEL
+
+
+def _adaptable(profile: DeviceProfile) -> list[bool]:
+    """A rhythm has no level, and a counter is read by its slope, which a constant does not change."""
+    return [channel.role == "measured" and not channel.cyclic for channel in profile.channels]
 
 
 def _agreed(mean: NDArray[np.float64], square: NDArray[np.float64]) -> NDArray[np.float64]:

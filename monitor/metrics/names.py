@@ -137,6 +137,11 @@ class Names:
         self.score_seconds = self._histogram("score_seconds", "One model call.", SCORE_BUCKETS, "type")
         self.batch_windows = self._histogram("batch_windows", "Windows in one model call.", BATCH_BUCKETS)
         self.devices = self._gauge("devices", "Devices by state.", "type", "state")
+        self.devices_with_own_baseline = self._gauge(
+            "devices_with_own_baseline",
+            "Devices that are judged by what is usual for themselves, too; the others by their type alone.",
+            "type",
+        )
         self.devices_at_bias_bound = self._gauge(
             "devices_at_bias_bound",
             "Devices with a channel that differs from their type by as much as adaptation allows, or more.",
@@ -220,6 +225,7 @@ class Names:
         for kind in device_types:
             self.windows_scored.labels(kind)
             self.score_seconds.labels(kind)
+            self.devices_with_own_baseline.labels(kind)
             self.devices_at_bias_bound.labels(kind)
             for state in DeviceStatus:
                 self.devices.labels(kind, state)

@@ -92,6 +92,10 @@ class Metrics(Names):
         for state in DeviceStatus:
             self.devices.labels(device_type, state).set(states.get(state, 0))
 
+    def set_own_baselines(self, device_type: str, n: int) -> None:
+        """So many devices of a type are judged by what is usual for themselves, too."""
+        self.devices_with_own_baseline.labels(device_type).set(n)
+
     def set_at_bias_bound(self, device_type: str, n: int) -> None:
         """So many devices of a type differ from it by as much as adaptation allows, or more."""
         self.devices_at_bias_bound.labels(device_type).set(n)

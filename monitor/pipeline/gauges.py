@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from monitor.fleet import DeviceStatus
+from monitor.fleet import BaselineSource, DeviceStatus
 from monitor.fleetview import device_states
 from monitor.lanes import Lane
 from monitor.metrics import Increase, Metrics
@@ -41,12 +41,13 @@ class Gauges:
             samples, decisions = self._counted(partition, lane)
             self._metrics.count_samples(samples)
             self._metrics.count_decisions(decisions)
-        states = _states(lanes.values())
+        states, own = _states(lanes.values())
         bound: Counter[str] = Counter()
         for lane in lanes.values():
             bound.update(lane.at_bound())
         for kind in self._device_types:
             self._metrics.set_devices(kind, states[kind])
+            self._metrics.set_own_baselines(kind, own[kind])
             self._metrics.set_at_bias_bound(kind, bound[kind])
         self._show_anomalies(lanes.values())
 
@@ -81,13 +82,16 @@ class Gauges:
         return any(increase({"offset": offset or 0}).values())
 
 
-def _states(lanes: Iterable[Lane]) -> defaultdict[str, Counter[DeviceStatus]]:
-    """Device type → how many of its devices are in each state."""
+def _states(lanes: Iterable[Lane]) -> tuple[defaultdict[str, Counter[DeviceStatus]], Counter[str]]:
+    """Device type → how many of its devices are in each state; and how many have a baseline of their own."""
     states: defaultdict[str, Counter[DeviceStatus]] = defaultdict(Counter)
+    own: Counter[str] = Counter()
     for lane in lanes:
         for device in device_states(lane):
             states[device.type][device.state] += 1
-    return states
+            if device.baseline is not None and device.baseline.source is BaselineSource.OWN:
+                own[device.type] += 1
+    return states, own
 
 
 def _label(partition: TopicPartition) -> tuple[str, str]:

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from monitor.alerts import Alert, EventType
-from monitor.fleet import DeviceStatus, LearningReason
+from monitor.findings import BaselineReason
+from monitor.fleet import BaselineSource, DeviceStatus, LearningReason
 from monitor.outbox import JobState
 
 # Neither can be typed by a person nor stored in PostgreSQL.
@@ -48,14 +49,29 @@ class Learning(Schema):
     """When it will be done if it goes on as so far, by the device's clock; null where that cannot be told."""
 
 
+class Baseline(Schema):
+    """What is usual for this very device, as far as it is known."""
+
+    source: BaselineSource
+    """type: it is judged by what is usual for its type alone. own: also by what is usual for this very device, in the
+    mode that it is mostly in."""
+    reason: Annotated[BaselineReason | None, Field(examples=["seldom in one mode"])]
+    """Why it has no settled baseline of its own that counts; null where it has."""
+    progress: Annotated[float, Field(ge=0, le=1, examples=[0.35])]
+    """Of the normal hours in its usual mode that a settled baseline is made of."""
+    until: Annotated[datetime | None, Field(examples=["2027-05-01T12:00:00Z"])]
+    """When it will be settled if it goes on as so far, by the device's clock; null where that cannot be told."""
+
+
 class Device(Schema):
     """One device, as it stands now."""
 
     device: Annotated[str, Field(examples=["SN-1042"])]
     type: Annotated[str, Field(examples=["infusion-pump"])]
     state: DeviceStatus
-    """learning: judged already, but by less than a full window or without a settled baseline of its own.
-    alarming: an episode is open. silent: nothing came for too long."""
+    """learning: judged already, but by less than a full window, or a settled baseline of its own is on its way. A
+    device that seldom teaches becomes normal all the same, and `baseline` says why it has none. alarming: an episode is
+    open. silent: nothing came for too long."""
     last_seen: datetime
     """When its newest sample was taken, by the device's clock."""
     anomaly: Annotated[float | None, Field(examples=[0.41])] = None
@@ -64,6 +80,8 @@ class Device(Schema):
     """The alert of the open episode."""
     learning: Learning | None = None
     """Where the state is `learning`: why, and until when."""
+    baseline: Baseline | None = None
+    """What it is judged by, in whatever state; null where its type has no model."""
 
 
 class DevicePage(Schema):

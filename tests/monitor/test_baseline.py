@@ -123,9 +123,9 @@ def test_windows_that_are_not_calm_teach_nothing_and_take_back_what_the_last_ste
 
 def test_for_a_holding_time_after_a_suspicious_window_nothing_is_learned() -> None:
     world = World().play(30).play(1, anomaly=0.9).play(36, off=0.9)
-    held = world.baseline.learning()["P-1"].learned
-    assert held == 30
-    assert world.play(5).baseline.learning()["P-1"].learned == 35
+    # Of the three steps the first found the mode, the second was applied and the third was taken back.
+    assert world.baseline.learning()["P-1"].learned == STEP
+    assert world.play(5).baseline.learning()["P-1"].learned == STEP + 5
 
 
 def test_an_episode_leaves_the_baseline_as_it_was_to_the_bit() -> None:
@@ -177,27 +177,6 @@ def test_a_window_says_no_more_than_three_spreads_however_wild_it_is() -> None:
     assert world.bias == pytest.approx(3)
 
 
-def test_learning_tells_how_far_it_is_and_when_it_will_be_done() -> None:
-    world = World().play(60, off=0.1).play(1, anomaly=0.9).play(36).play(10)
-    told = world.baseline.learning()["P-1"]
-    last_t = START + (world.at - 1) * STRIDE_MS
-    assert (told.learned, told.wanted, told.settled, told.renewed, told.fresh) == (
-        70,
-        180,
-        False,
-        False,
-        True,
-    )
-    # 70 windows took 106 strides, so the other 110 take 167.
-    assert told.until_t == pytest.approx(last_t + 167 * STRIDE_MS, abs=STRIDE_MS)
-    assert world.play(20 * STEP).baseline.learning()["P-1"].settled
-
-
-def test_a_device_that_never_was_calm_cannot_tell_when_it_will_be_settled() -> None:
-    told = World().play(50, anomaly=0.9).baseline.learning()["P-1"]
-    assert (told.learned, told.until_t) == (0, None)
-
-
 # -- modes ---------------------------------------------------------------------------------------------
 
 MODE = PUMP.channels[0].model_copy(
@@ -214,7 +193,7 @@ def _in_mode(*modes: float, end: int) -> WindowBatch:
     return WindowBatch(MODAL, ["P-1"], batch(["P-1"], [end]).end_t, values, np.ones(values.shape, np.bool_))
 
 
-def _live(baseline: Baseline, mode: float, off: float, first: int, windows: int) -> None:
+def live_in(baseline: Baseline, mode: float, off: float, first: int, windows: int) -> None:
     for end in range(first, first + windows):
         given = _in_mode(mode, end=end)
         baseline.begin(given.devices, given.end_t)
@@ -229,7 +208,7 @@ def _one_more(array: Any) -> Any:
 
 def test_a_bias_is_of_the_mode_that_a_device_is_mostly_in_and_of_no_other() -> None:
     baseline = Baseline(MODAL, QUICK)
-    _live(baseline, 3, 0.6, FIRST, 21 * STEP)
+    live_in(baseline, 3, 0.6, FIRST, 21 * STEP)
     end = FIRST + 21 * STEP
     at_home = baseline.biases(_in_mode(3, end=end))
     assert at_home is not None
@@ -242,10 +221,10 @@ def test_a_bias_is_of_the_mode_that_a_device_is_mostly_in_and_of_no_other() -> N
 
 def test_a_while_in_another_mode_changes_nothing_and_staying_there_begins_anew() -> None:
     baseline = Baseline(MODAL, QUICK)
-    _live(baseline, 3, 0.6, FIRST, 21 * STEP)
-    _live(baseline, 2, -0.5, FIRST + 21 * STEP, 5 * STEP)
+    live_in(baseline, 3, 0.6, FIRST, 21 * STEP)
+    live_in(baseline, 2, -0.5, FIRST + 21 * STEP, 5 * STEP)
     after_a_while = baseline.bias("P-1")[CURRENT]
-    _live(baseline, 2, -0.5, FIRST + 26 * STEP, 40 * STEP)
+    live_in(baseline, 2, -0.5, FIRST + 26 * STEP, 40 * STEP)
     assert after_a_while == pytest.approx(0.6, abs=1e-5)
     assert baseline.bias("P-1")[CURRENT] == pytest.approx(-0.5, abs=1e-5)
 
@@ -277,7 +256,7 @@ def test_rows_from_before_a_maintenance_are_masked() -> None:
 
 
 def test_nothing_is_learned_from_windows_that_still_hold_readings_from_before_a_maintenance() -> None:
-    world = World().play(3)
+    world = World().play(STEP + 3)
     world.baseline.renew("P-1", START + (world.at - 1) * STRIDE_MS, rebaseline=True)
     # Six strides fill a window.
     assert world.play(5).baseline.learning()["P-1"].learned == 0
@@ -351,7 +330,7 @@ def test_where_polls_are_cut_changes_no_bit(seed: int, cuts: set[int]) -> None:
         _run(whole, stream[start:end])
     for start, end in pairwise(_steps(stream, cuts)):
         _run(cut, stream[start:end])
-    assert all(told.learned for told in whole.learning().values())
+    assert all(told.learned + sum(told.missed) for told in whole.learning().values())
     assert cut.snapshot() == whole.snapshot()
 
 

@@ -15,7 +15,7 @@ from models.scoring import ModelIdentity, RememberingScorer, Score, Scorer
 from monitor.alerts import Alert, Status, milliseconds
 from monitor.clock import StreamClock
 from monitor.findings import AdaptationSettings, JudgeSettings, SilenceSettings
-from monitor.fleet import DeviceStatus, LearningReason
+from monitor.fleet import BaselineSource, DeviceStatus, LearningReason
 from monitor.inference import Inference
 from monitor.lanes import LaneRecipe
 from monitor.maintenance import Applied, Maintenance
@@ -253,6 +253,8 @@ async def test_maintenance_ends_the_episode_and_renews_the_baseline_at_its_strea
         assert state.state is DeviceStatus.LEARNING
         assert state.learning is not None
         assert state.learning.reason is LearningReason.REBASELINED
+        assert state.baseline is not None
+        assert state.baseline.source is BaselineSource.TYPE
 
         # The windows that still hold the fault's readings open nothing again.
         await running.play(900)

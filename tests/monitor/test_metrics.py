@@ -101,6 +101,7 @@ def test_series_of_closed_label_sets_are_there_before_anything_happens() -> None
     for kind in ("infusion-pump", "icu-ventilator"):
         assert value(metrics, "windows_scored_total", type=kind) == 0
         assert all(value(metrics, "devices", type=kind, state=state) == 0 for state in DeviceStatus)
+        assert value(metrics, "devices_with_own_baseline", type=kind) == 0
     for outcome in Outcome:
         assert value(metrics, "deliveries_total", notifier="engineering", outcome=outcome) == 0
     for severity in Severity:

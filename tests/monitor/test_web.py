@@ -22,7 +22,15 @@ from fastapi import FastAPI
 from monitor.alerts import Status, moment
 from monitor.client import list_devices, record_maintenance, render_devices, render_maintenance
 from monitor.dispatch import Dispatcher, DispatchSettings
-from monitor.fleet import DeviceState, DeviceStatus, LearningReason, LearningState
+from monitor.findings import BaselineReason
+from monitor.fleet import (
+    BaselineSource,
+    BaselineState,
+    DeviceState,
+    DeviceStatus,
+    LearningReason,
+    LearningState,
+)
 from monitor.logs import configure_logging
 from monitor.maintenance import Applied
 from monitor.outbox import JobState, Settlement, Work
@@ -394,6 +402,7 @@ async def test_a_device_can_be_read_whatever_its_id_looks_like(service: Face) ->
         "anomaly": 2.5,
         "alert_id": "x",
         "learning": None,
+        "baseline": None,
     }
 
 
@@ -410,6 +419,23 @@ async def test_a_learning_device_says_why_how_far_and_until_when(service: Face) 
         "until": "2026-11-24T06:00:00Z",
     }
     assert second["learning"] == {"reason": "first window not full", "progress": 0.0, "until": None}
+
+
+async def test_a_device_says_by_what_it_is_judged_and_why_by_no_more(service: Face) -> None:
+    seldom = BaselineState(BaselineSource.TYPE, BaselineReason.SELDOM_AT_HOME, 0.02)
+    service.fleet.states = [
+        state("SN-1", DeviceStatus.NORMAL, baseline=seldom),
+        state("SN-2", DeviceStatus.NORMAL, baseline=BaselineState(BaselineSource.OWN, progress=1.0)),
+    ]
+    first, second = (await service.http.get("/api/v1/devices")).json()["items"]
+    assert (first["state"], first["learning"]) == ("normal", None)
+    assert first["baseline"] == {
+        "source": "type",
+        "reason": "seldom in one mode",
+        "progress": 0.02,
+        "until": None,
+    }
+    assert second["baseline"] == {"source": "own", "reason": None, "progress": 1.0, "until": None}
 
 
 # -- maintenance ---------------------------------------------------------------------------------------
@@ -471,9 +497,15 @@ async def test_maintenance_of_a_device_that_is_not_watched_here_is_kept_and_says
 
 async def test_the_command_line_lists_devices_and_says_that_one_was_serviced(service: Face) -> None:
     learning = LearningState(LearningReason.REBASELINED, 0.25, NOW + timedelta(hours=18))
+    by_type = BaselineState(BaselineSource.TYPE, BaselineReason.LEARNING, 0.25)
+    own, seldom = BaselineSource.OWN, BaselineReason.SELDOM_AT_HOME
     service.fleet.states = [
-        state("ward 3/bett 1", DeviceStatus.LEARNING, anomaly=0.2, learning=learning),
-        state("SN-2", DeviceStatus.ALARMING, anomaly=2.5, alert_id="x"),
+        state("ward 3/bett 1", DeviceStatus.LEARNING, anomaly=0.2, learning=learning, baseline=by_type),
+        state(
+            "SN-2", DeviceStatus.ALARMING, anomaly=2.5, alert_id="x", baseline=BaselineState(own, None, 1.0)
+        ),
+        state("SN-3", DeviceStatus.NORMAL, baseline=BaselineState(BaselineSource.TYPE, seldom)),
+        state("SN-4", DeviceStatus.NORMAL, baseline=BaselineState(own, seldom, 0.7)),
     ]
     found = await asyncio.to_thread(list_devices, service.url, None, state=None, device_type=None)
     entry = await asyncio.to_thread(
@@ -488,9 +520,16 @@ async def test_the_command_line_lists_devices_and_says_that_one_was_serviced(ser
     )
 
     table = render_devices(found, NOW)
-    assert [device["device"] for device in found] == ["SN-2", "ward 3/bett 1"]
-    assert "re-baselined after maintenance, 25%, until 2026-11-24 06:00 UTC" in table
-    assert "alert x" in table
+    assert [device["device"] for device in found] == ["SN-2", "SN-3", "SN-4", "ward 3/bett 1"]
+    rows = [re.sub(" {2,}", " | ", line).strip(" |") for line in table.splitlines()]
+    learning_row = "ward 3/bett 1 | infusion-pump | learning | 0.20 | 0 s ago | its type alone | "
+    assert rows == [
+        "device | type | state | anomaly | last seen | judged by | why",
+        "SN-2 | infusion-pump | alarming | 2.50 | 0 s ago | own baseline, too | alert x",
+        "SN-3 | infusion-pump | normal | – | 0 s ago | its type alone: seldom in one mode",
+        "SN-4 | infusion-pump | normal | – | 0 s ago | own baseline, too (70%): seldom in one mode",
+        learning_row + "re-baselined after maintenance, 25%, until 2026-11-24 06:00 UTC",
+    ]
     assert render_devices([], NOW) == "no devices"
     assert "its own baseline is learned anew" in render_maintenance(entry)
     assert "check the device's id" in render_maintenance(entry | {"watched_here": False})

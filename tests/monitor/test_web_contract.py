@@ -12,7 +12,8 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from monitor.fleet import DeviceState, DeviceStatus
+from monitor.findings import BaselineReason
+from monitor.fleet import BaselineSource, BaselineState, DeviceState, DeviceStatus
 from tests.monitor.faces import NOW, episode, face, keep
 
 
@@ -29,7 +30,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         async with face(folder) as running:
             await keep(running.outbox, *(episode(f"SN-{n}", first=n, cleared=n % 2 == 0) for n in range(4)))
             running.fleet.states = [
-                DeviceState("SN-1", "infusion-pump", DeviceStatus.ALARMING, NOW, 2.5, "x")
+                DeviceState("SN-1", "infusion-pump", DeviceStatus.ALARMING, NOW, 2.5, "x"),
+                DeviceState(
+                    "SN-2",
+                    "infusion-pump",
+                    DeviceStatus.NORMAL,
+                    NOW,
+                    baseline=BaselineState(BaselineSource.TYPE, BaselineReason.SELDOM_CALM),
+                ),
             ]
             urls.append(running.url)
             up.set()
