@@ -50,9 +50,10 @@ class AdaptationSettings(BaseModel):
     hold_h: Annotated[float, Field(ge=0)] = 0.5
     """After a window that was not calm, and after an episode, nothing is learned for so long."""
     settle_h: Annotated[float, Field(gt=0)] = 24.0
-    """A new device is settled after so many hours; before half of them it has no bias, then more and more of it ..."""
+    """A new device is settled after so many hours in its usual mode; before half of them it has no bias, then more and
+    more of it. It is shown as learning until then, or until it has spent as many hours without learning anything."""
     time_constant_h: Annotated[float, Field(gt=0)] = 168.0
-    """... which from then on follows new readings with this time constant only."""
+    """A settled bias follows new readings with this time constant only."""
     drift: Annotated[float, Field(gt=0, le=1)] = 0.25
     """A settled bias moves by so many spreads at most within one time constant."""
     step_s: Annotated[float, Field(ge=1)] = 600.0
