@@ -95,7 +95,7 @@ def devices(
     token: Token = None,
     as_json: JsonOut = False,
 ) -> None:
-    """List the devices of a running service, how they stand and what they are judged by, or say that one was serviced."""
+    """List the devices of a running service, how they stand and what judges them, or say that one was serviced."""
     from monitor.client import (
         ClientError,
         list_devices,

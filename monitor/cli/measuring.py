@@ -1,8 +1,8 @@
 """Commands that measure: how well faults are found and named, and how fast."""
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def evaluate(
         typer.Option(help="Of --simulated: fault-free devices a type; 30 device-days by default.", min=0),
     ] = None,
     own_baseline: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="Of --simulated: judge every device once more after so many fault-free hours of its own; new devices "
             "and watched ones, the same runs, side by side. It is settled after 24 hours in its usual mode.",
@@ -50,19 +50,21 @@ def evaluate(
             min=0,
             max=2000,
         ),
-    ] = 0,
+    ] = None,
     bound: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Of --own-baseline: spreads by which a device may differ from its type.", min=0, max=3
+            help="Of --own-baseline: spreads by which a device may differ from its type; the service's by default.",
+            min=0,
+            max=3,
         ),
-    ] = 1.0,
+    ] = None,
     unit_scale: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="Of --simulated: devices differ from each other so many times as far as usual.", min=0, max=3
         ),
-    ] = 1.0,
+    ] = None,
     models: Annotated[
         list[Path] | None,
         typer.Option(help="Of --simulated: folder of models beside the shipped.", metavar="DIR"),
@@ -76,15 +78,18 @@ def evaluate(
     """Measure detection and causes: on labelled recordings (trained on `split == train`), or --simulated."""
     chosen = numbers("--seeds", seeds, int)
     if simulated:
-        if folders or peers or budget is not None:
-            fail("--simulated takes no folders and no budget, and has no peers")
+        of_folders = {"DIR": folders, "--peers": peers, "--budget": budget, "--vus-window": vus_window}
+        if wrong := _given(of_folders):
+            fail(f"--simulated takes no {' and no '.join(wrong)}: leave that out, or --simulated")
         trial = _trial(chosen, severities, devices, own_baseline, bound, unit_scale)
         _evaluate_simulated(types, trial, models or [], profiles or [], jobs, report)
         return
-    if types or severities or devices is not None or models or profiles:
-        fail("--types, --severities, --devices, --models and --profiles go with --simulated")
-    if own_baseline or unit_scale != 1:
-        fail("--own-baseline and --unit-scale go with --simulated")
+    of_simulated = {
+        "--types": types, "--severities": severities, "--devices": devices, "--own-baseline": own_baseline,
+        "--bound": bound, "--unit-scale": unit_scale, "--models": models, "--profiles": profiles,
+    }  # fmt: skip
+    if wrong := _given(of_simulated):
+        fail(f"only --simulated takes {' and '.join(wrong)}: say that instead of DIR, or leave it out")
     if not folders:
         fail("name a folder of labelled recordings, or say --simulated")
     from monitor.evaluating import EvaluateError, evaluate_command, peers_asked
@@ -99,24 +104,34 @@ def evaluate(
         fail(str(error))
 
 
+def _given(options: Mapping[str, object]) -> list[str]:
+    """Names of those that were given, whatever to."""
+    return [name for name, to in options.items() if to is not None and to is not False and to != []]
+
+
 def _trial(
     seeds: list[int],
     severities: str | None,
     devices: int | None,
-    own_hours: float,
-    bound: float,
-    unit_scale: float,
+    own_hours: float | None,
+    bound: float | None,
+    unit_scale: float | None,
 ) -> "Trial":
+    """What was not asked for is as the trial and the service have it."""
+    from monitor.findings import AdaptationSettings
     from monitor.simtrial import Trial
 
-    if bound != 1 and not own_hours:
-        fail("--bound goes with --own-baseline")
-    trial = Trial(
-        seeds=tuple(seeds), devices=devices, own_hours=own_hours, bound=bound, unit_scale=unit_scale
-    )
-    if severities is None:
-        return trial
-    return replace(trial, severities=tuple(numbers("--severities", severities, float)))
+    if bound is not None and not own_hours:
+        fail("--bound goes with --own-baseline HOURS: say that, too, or leave it out")
+    asked = {
+        "devices": devices,
+        "own_hours": own_hours,
+        "unit_scale": unit_scale,
+        "adaptation": None if bound is None else AdaptationSettings(bound=bound),
+        "severities": None if severities is None else tuple(numbers("--severities", severities, float)),
+    }
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    return Trial(seeds=tuple(seeds), **given)
 
 
 def _evaluate_simulated(

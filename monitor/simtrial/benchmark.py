@@ -248,7 +248,7 @@ def _watched(
     """The part of the report that tells of watched devices; none where none was watched."""
     if not trial.own_hours:
         return {}
-    settings = {"hours": trial.own_hours, "bound": trial.bound, "unit_scale": trial.unit_scale}
+    settings = {"hours": trial.own_hours, "bound": trial.adaptation.bound, "unit_scale": trial.unit_scale}
     return {OWN: settings | own_baseline_figures(faults, healthy, days, asked_a_day)}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.calibration import AlarmRule
 from models.scoring import Score, Scorer
-from monitor.findings import Action, AdaptationSettings, Baseline, Finding, Judge, JudgeSettings
+from monitor.findings import Action, Baseline, Finding, Judge, JudgeSettings
 from monitor.simtrial.pairs import OWN
 from monitor.simtrial.rates import summary
 from monitor.simtrial.runs import (
@@ -212,7 +212,7 @@ def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
 def _watched(subject: Subject, trial: Trial, fresh: Sequence[_Judged]) -> list[_Judged]:
     """The same runs, each device having been watched for `trial.own_hours` before."""
     profile = subject.profile
-    baseline = Baseline(profile, AdaptationSettings(bound=trial.bound))
+    baseline = Baseline(profile, trial.adaptation)
     watch = Watch(profile, subject.scorer, subject.settings, baseline)
     watch.learn(
         {

@@ -3,11 +3,12 @@
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
 
+from monitor.findings import AdaptationSettings
 from streams.devices import DeviceProfile
 from streams.simulation import (
     BENCHMARK_SEEDS,
@@ -47,8 +48,8 @@ class Trial:
     """How many times as far as usual devices differ from each other."""
     own_hours: float = 0.0
     """Every device is judged once more as one that has been watched for so many fault-free hours before."""
-    bound: float = 1.0
-    """By so many spreads its own baseline may then differ from its type."""
+    adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
+    """How far and how fast its own baseline is then learned."""
 
     def healthy_devices(self, device_type: str) -> int:
         """Fault-free devices of a type."""

@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.cli import app
+from monitor.findings import AdaptationSettings
+from monitor.simtrial import Trial
 from streams.simulation import DEVICE_TYPES
 
 ENVIRONMENT = {"COLUMNS": "200", "PATH": "/usr/bin"}
@@ -121,11 +123,21 @@ def test_a_recording_that_is_not_there_is_said_in_one_line() -> None:
     [
         ([], "name a folder of labelled recordings, or say --simulated"),
         (["--seeds", "0,x", "data"], "--seeds takes numbers separated by commas, not '0,x'"),
-        (["--simulated", "data"], "--simulated takes no folders"),
-        (["--types", "infusion-pump", "data"], "go with --simulated"),
+        (["--simulated", "data"], "--simulated takes no DIR: leave that out, or --simulated"),
+        (["--simulated", "--peers"], "--simulated takes no --peers"),
+        (["--simulated", "--budget", "1", "--vus-window", "9"], "no --budget and no --vus-window"),
+        (["--types", "infusion-pump", "data"], "only --simulated takes --types: say that instead of DIR"),
+        (["--devices", "0", "data"], "only --simulated takes --devices"),
+        (["--severities", "1", "data"], "only --simulated takes --severities"),
+        (["--models", "mine", "--profiles", "mine", "data"], "takes --models and --profiles"),
         (["--simulated", "--severities", "high"], "--severities takes numbers"),
-        (["--own-baseline", "36", "data"], "--own-baseline and --unit-scale go with --simulated"),
+        (["--own-baseline", "36", "data"], "only --simulated takes --own-baseline"),
+        (["--bound", "2", "data"], "only --simulated takes --bound"),
+        (["--bound", "1", "data"], "only --simulated takes --bound"),
+        (["--unit-scale", "1", "data"], "only --simulated takes --unit-scale"),
+        (["--unit-scale", "2"], "only --simulated takes --unit-scale"),
         (["--simulated", "--bound", "0.5"], "--bound goes with --own-baseline"),
+        (["--simulated", "--bound", "1"], "--bound goes with --own-baseline"),
     ],
 )
 def test_an_evaluation_that_makes_no_sense_is_refused_in_one_line(arguments: list[str], words: str) -> None:
@@ -133,6 +145,43 @@ def test_an_evaluation_that_makes_no_sense_is_refused_in_one_line(arguments: lis
     assert done.exit_code == 2
     assert words in done.output
     assert done.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trial"),
+    [
+        ([], Trial()),
+        (["--own-baseline", "36"], Trial(own_hours=36)),
+        (
+            [
+                "--own-baseline",
+                "36",
+                "--bound",
+                "2",
+                "--unit-scale",
+                "0",
+                "--devices",
+                "0",
+                "--severities",
+                ".5",
+            ],
+            Trial(
+                devices=0,
+                severities=(0.5,),
+                unit_scale=0,
+                own_hours=36,
+                adaptation=AdaptationSettings(bound=2),
+            ),
+        ),
+    ],
+)
+def test_what_is_not_asked_of_a_simulated_evaluation_is_as_the_trial_and_the_service_have_it(
+    arguments: list[str], trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Trial] = []
+    monkeypatch.setattr("monitor.simtrial.simulated_command", lambda *, trial, **_: asked.append(trial))
+    done = CliRunner().invoke(app, ["evaluate", "--simulated", *arguments])
+    assert (done.exit_code, asked) == (0, [trial])
 
 
 @pytest.mark.parametrize("command", ["evaluate --simulated", "bench", "demo", "zoo --out models"])

@@ -278,6 +278,13 @@ def test_a_device_watched_too_short_to_have_a_bias_is_judged_as_a_new_one(pump: 
         assert row[OWN] == fresh | {"own_bias": 0.0}
 
 
+def test_a_watched_device_learns_as_the_trial_says(pump: DeviceProfile) -> None:
+    scorer, rule = load_scorer(SHIPPED_MODELS / pump.type, "cpu"), alarm_rule(SHIPPED_MODELS / pump.type)
+    eager = AdaptationSettings(bound=0.1, settle_h=0.2, hold_h=0, step_s=100)
+    told = evaluate_simulated(scorer, pump, rule, replace(SHORT, devices=0, own_hours=1.0, adaptation=eager))
+    assert max(row[OWN]["own_bias"] for row in told["faults"]) == pytest.approx(0.1)
+
+
 def test_a_device_is_watched_through_its_uses_up_to_the_trial_and_each_has_another_patient(
     pump: DeviceProfile,
 ) -> None:
