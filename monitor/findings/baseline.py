@@ -255,11 +255,9 @@ class Baseline:
         applied, missed = known.applied(rows), known.missed(rows)
         learned = applied + known.waiting(rows)
         until = np.where((applied < self._settle) & (learned > missed.sum(1)), self._until(learned), NEVER)
-        full = known.full(rows, self._window_ms)
         return {
             device: Learning(
                 renewed=bool(known.renewed[row]),
-                fresh=bool(full[row]),
                 learned=int(learned[row]),
                 applied=int(applied[row]),
                 wanted=self._settle,

@@ -50,11 +50,6 @@ class Known(DeviceColumns):
         self.square = np.zeros((0, C), np.float64)
         self.bias = np.zeros((0, C), np.float64)  # as far as they agree
 
-    def full(self, rows: Rows, window_ms: int) -> NDArray[np.bool_]:
-        """(D,) a window of this length was seen that holds nothing from before a maintenance."""
-        seen: NDArray[np.bool_] = self.last_t[rows] >= self.since_t[rows] + window_ms
-        return seen
-
     def applied(self, rows: Rows) -> NDArray[np.int64]:
         """(D,) windows that count already, in the channel in which most do."""
         return _windows(self.seen[rows])

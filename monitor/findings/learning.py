@@ -46,8 +46,6 @@ class Learning(NamedTuple):
 
     renewed: bool
     """Begun anew by a maintenance event."""
-    fresh: bool
-    """A full window was seen since then, or since the device was first seen."""
     learned: int
     """Windows that teach: full, clearly normal, and in the mode that the device is mostly in ..."""
     applied: int
