@@ -314,10 +314,10 @@ class Baseline:
         baseline = cls(profile, settings)
         baseline._known.admit(saved.ids)
         known = len(saved.ids)
-        arrays = lifted(saved.arrays)
         kept = [(old, profile.index[name]) for old, name in enumerate(names) if name in profile.index]
         before, after = (np.array(side, np.intp) for side in (zip(*kept, strict=True) if kept else ((), ())))
         try:
+            arrays = lifted(saved.arrays)
             for name in Known.FILLERS:
                 column, array = getattr(baseline._known, name), arrays[name]
                 if column.ndim == 1:
@@ -326,6 +326,9 @@ class Baseline:
                     column[:known][..., after] = array[..., before]
         except (KeyError, IndexError, ValueError) as error:
             raise SnapshotError(f"baselines of {profile.type!r} do not fit: {error}") from None
+        # The bound and the channels may be others than when it was learned.
+        bias = np.clip(baseline._known.bias, -baseline.settings.bound, baseline.settings.bound)
+        baseline._known.bias = np.where(baseline._adaptable, bias, 0.0)
         if saved.meta.get("step_ms") != baseline._step_ms:
             # Numbers of another grid of steps mean nothing here; what was not applied yet is learned again.
             baseline._known.step[:known] = NEVER

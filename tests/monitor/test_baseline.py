@@ -364,6 +364,21 @@ def test_another_length_of_steps_keeps_what_was_applied() -> None:
     assert again.bias("P-1").tolist() == world.baseline.bias("P-1").tolist()
 
 
+@pytest.mark.parametrize("bound", [0.0, 0.25])
+def test_a_smaller_bound_holds_for_what_was_learned_before_it_was_set(bound: float) -> None:
+    world = settled(off=0.6)
+    again = Baseline.restore(PUMP, QUICK.model_copy(update={"bound": bound}), world.baseline.snapshot())
+    assert again.bias("P-1")[CURRENT] == bound
+
+
+def test_a_channel_that_became_a_rhythm_has_no_bias_any_longer() -> None:
+    rhythms = tuple(channel.model_copy(update={"cyclic": True}) for channel in PUMP.channels)
+    again = Baseline.restore(
+        PUMP.model_copy(update={"channels": rhythms}), QUICK, settled(off=0.6).baseline.snapshot()
+    )
+    assert again.biases(batch(["P-1"], [FIRST])) is None
+
+
 def test_damaged_or_foreign_snapshots_are_refused() -> None:
     saved = World().play(5).baseline.snapshot()
     with pytest.raises(SnapshotError, match="not a snapshot"):
