@@ -28,7 +28,7 @@ from models.scoring import ModelIdentity
 from models.series.evidence import FEATURES, FaultQuery, Usual
 from models.series.incident import AlarmLevels, Limits
 from models.series.learning import TrainedSeries
-from models.series.level import Level
+from models.series.level import BANDS, Level
 from models.series.model import SeriesModel
 from models.series.scorer import SeriesScorer
 from models.series.subspaces import KEPT, WINDOW, NestedSubspaces, Scale
@@ -108,7 +108,8 @@ def _model(weights: Weights, C: int, alarm: AlarmLevels) -> SeriesModel:
     shapes = {
         **{f"scale.{name}": (C,) for name in Scale._fields}, **{f"usual.{name}": (C,) for name in Usual._fields},
         "usual.scale": (B, C), "usual.shaking": (2, C), "level.unit": (B, C), "level.usual": (B, C),
-        "level.watched": (C,), **{f"query.{name}": (FEATURES,) for name in ("center", "spread", "query")},
+        "level.watched": (C,), "level.height": (1 + len(KEPT[BANDS]),),
+        **{f"query.{name}": (FEATURES,) for name in ("center", "spread", "query")},
         "subspaces.mean": (WINDOW * C,), "subspaces.basis": (WINDOW * C, K), "subspaces.cuts": (B,),
     }  # fmt: skip
     for name, shape in shapes.items():

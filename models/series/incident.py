@@ -38,7 +38,7 @@ class AlarmLevels:
 
     quantile: float = 0.99
     """An episode opens above this quantile of what held-back training rows come to with what is remembered ..."""
-    hold: float = 0.65
+    hold: float = 0.68
     """... and goes on while the residual stays above this part of its own `quantile`."""
 
 

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from models.series.evidence import Usual
 from models.series.history import slow_mean
 from models.series.memory import Drift
-from models.series.subspaces import WINDOW
+from models.series.subspaces import KEPT, WINDOW
 
 BANDS = slice(2, None)
-"""Subspaces whose residual makes the score: those that hold 80 % of the variance and more."""
-CALIBRATED = 0.8
-"""Energies are divided by their channel's scale to this power: between raw and fully calibrated."""
+"""Subspaces whose residual makes the score: those that hold 80 % of the variance and more ..."""
+WHOLE, WHOLE_COUNTS = 0, 0.7
+"""... and the one that takes nothing away, which counts less: how unusual the readings are by themselves, however well
+they go together."""
+CALIBRATED = np.where(np.arange(len(KEPT)) == WHOLE, 1.0, 0.8)[:, None]
+"""Energies are divided by their channel's scale to this power: 1 is fully calibrated, 0 would be raw."""
 NORM = 4
 """Power mean over the bands."""
 OWN_ROWS, PRIOR_ROWS, OWN = 2 * WINDOW, WINDOW, 4.0
@@ -40,17 +43,23 @@ class Level(NamedTuple):
     """(B, C) mean calibrated residual."""
     watched: Rows
     """(C,) 1.0 where the channel can be at fault, 0.0 where it only helps to tell what is usual."""
+    height: Rows
+    """(1 + bands,) what each of `_bands` counts as 1."""
 
     @classmethod
     def fit(cls, energies: Rows, usual: Usual, watched: Rows) -> "Level":
         """On cross-fitted (N, B, C) energies: those of held-back rows, not of rows that the subspaces know."""
         unit = usual.scale**CALIBRATED
         residual = np.sqrt(energies / unit)
-        return cls(unit, np.maximum(residual.mean(0), 0.05), watched)
+        height = np.maximum(_bands(residual, watched).mean(0), 1e-6)
+        height[0] /= WHOLE_COUNTS
+        return cls(unit, np.maximum(residual.mean(0), 0.05), watched, height)
 
     def reached(self, energies: Rows) -> Scores:
-        """(…, B, C) energies → (…,) the residual score."""
-        return _joined(np.sqrt(energies / self.unit), self.watched)
+        """(…, B, C) energies → (…,) the residual score, about 1 where all is usual."""
+        bands = _bands(np.sqrt(energies / self.unit), self.watched) / self.height
+        reached: Scores = (bands**NORM).mean(-1) ** (1 / NORM)
+        return reached
 
     def relieved(self, energies: NDArray[np.float32], drift: Drift) -> tuple[NDArray[np.float32], Drift]:
         """(n, D, B, C) energies less what each series was off by from its beginning and less slow drift, within bounds;
@@ -84,8 +93,13 @@ class Level(NamedTuple):
         return own, begun[-1]
 
 
-def _joined(residual: Rows, watched: Rows) -> Scores:
-    """(…, B, C) → (…,): mean over the watched channels, power mean over the bands that make the score."""
-    bands = (residual[..., BANDS, :].astype(np.float64) * watched).sum(-1) / max(watched.sum(), 1.0)
-    joined: Scores = (bands**NORM).mean(-1) ** (1 / NORM)
-    return joined
+def _bands(residual: Rows, watched: Rows) -> Scores:
+    """(…, B, C) → (…, 1 + bands) over the watched channels: root mean square of what nothing was taken from, mean of
+    each of the residuals that make the score.
+
+    Incidents show in many residuals a little. In the readings themselves most channels only do what they usually do,
+    and those that do not must not drown in them.
+    """
+    counted, n = residual.astype(np.float64) * watched, max(watched.sum(), 1.0)
+    whole = np.sqrt((counted[..., WHOLE, :] ** 2).sum(-1, keepdims=True) / n)
+    return np.concatenate([whole, counted[..., BANDS, :].sum(-1) / n], -1)
