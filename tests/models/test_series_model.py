@@ -13,7 +13,7 @@ from models.series import (
     fit_model,
     running_share,
 )
-from models.series.level import OWN, RELIEF
+from models.series.level import OWN, RELIEF, WHOLE
 
 QUICK = SeriesConfig(practice_rows=150)
 Rows = NDArray[np.float32]
@@ -97,6 +97,16 @@ def test_slow_drift_fades_from_the_score_and_an_incident_does_not(fitted: Series
     assert np.median(faded[2500:]) < 0.9 * np.median(with_drift[2500:])
     assert (faded >= with_drift / RELIEF - 1e-6).all(), "relief is bounded"
     assert fitted.score(incident).alarming[2505:2560].all()
+
+
+def test_readings_that_are_unusual_by_themselves_count_though_they_go_together_as_usual(
+    fitted: SeriesModel,
+) -> None:
+    told, _ = fitted.advance(rows(8, 200)[:, None], fitted.unknown(1))
+    usual, far = told.energies[100:], told.energies[100:].copy()
+    far[..., WHOLE, 1] += 25 * fitted.level.unit[WHOLE, 1]
+    assert (fitted.level.reached(far) > 1.2 * fitted.level.reached(usual)).all()
+    assert np.median(fitted.level.reached(usual)) == pytest.approx(1, abs=0.4)
 
 
 def restless(seed: int, n: int) -> Rows:
