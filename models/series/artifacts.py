@@ -108,7 +108,7 @@ def _model(weights: Weights, C: int, alarm: AlarmLevels) -> SeriesModel:
     shapes = {
         **{f"scale.{name}": (C,) for name in Scale._fields}, **{f"usual.{name}": (C,) for name in Usual._fields},
         "usual.scale": (B, C), "usual.shaking": (2, C), "level.unit": (B, C), "level.usual": (B, C),
-        "level.watched": (C,), "level.height": (1 + len(KEPT[BANDS]),),
+        "level.watched": (C,), "level.height": (1 + len(range(B)[BANDS]),),
         **{f"query.{name}": (FEATURES,) for name in ("center", "spread", "query")},
         "subspaces.mean": (WINDOW * C,), "subspaces.basis": (WINDOW * C, K), "subspaces.cuts": (B,),
     }  # fmt: skip
