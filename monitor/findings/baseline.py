@@ -271,7 +271,8 @@ class Baseline:
     def _until(self, learned: NDArray[np.int64]) -> NDArray[np.int64]:
         """(D,) when each is settled if it goes on so: when the step after that of its last window is over, too."""
         begun, newest = self._known.begun_t[: len(learned)], self._known.last_t[: len(learned)]
-        each_ms = (newest - begun) / np.maximum(learned, 1)
+        # Of a device that was never judged there is no newest window.
+        each_ms = np.where(learned > 0, newest - begun, 0) / np.maximum(learned, 1)
         last_t = newest + np.round(np.maximum(self._settle - learned, 0) * each_ms).astype(np.int64)
         return (last_t // self._step_ms + 2) * self._step_ms
 

@@ -61,6 +61,13 @@ def test_what_was_not_calm_counts_into_when_it_will_be_settled() -> None:
     assert last_t + STEP * STRIDE_MS <= told_of.until_t <= last_t + 2 * STEP * STRIDE_MS
 
 
+def test_of_a_device_whose_windows_are_never_judged_nothing_is_foretold() -> None:
+    baseline = Baseline(PUMP, AdaptationSettings())
+    baseline.begin(["P-1"], np.array([START]))
+    told_of = baseline.learning()["P-1"]
+    assert (told_of.learned, told_of.until_t, told_of.reason) == (0, None, BaselineReason.LEARNING)
+
+
 def test_where_more_was_missed_than_learned_nobody_can_tell_when_it_will_be_settled() -> None:
     told_of = told(World().play(60).play(1, anomaly=0.9).play(36).play(10))
     assert (told_of.learned, sum(told_of.missed), told_of.until_t) == (50, 57, None)
