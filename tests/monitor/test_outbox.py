@@ -711,8 +711,8 @@ async def test_postgres_going_away_is_unavailable_and_coming_back_loses_nothing(
 
 async def test_postgres_ends_a_statement_that_waits_too_long(postgres_server: Postgres) -> None:
     async with (
+        opened(postgres_server.url) as holder,  # makes the tables, in as much time as it takes
         opened(postgres_server.url, statement_timeout_s=0.5) as slow,
-        opened(postgres_server.url) as holder,
     ):
         await slow.acquire([P1])
         async with holder._db.write() as connection:
