@@ -9,5 +9,6 @@
   `compute` do the work.
 - Types without settings: `series`, the model of a few recordings. Machines that repeat themselves: `rhythm`, of one
   channel; `waves` makes rows of cycles for methods that look at levels.
-- Measuring: `evaluation` (figures), `peers` and `baselines` (other methods), `speed`. `zoo` holds the shipped models.
+- Measuring: `evaluation` (figures), `peers` (other methods on recordings), `baselines` (on windows of a device type),
+  `speed`. `zoo` holds the shipped models.
 """

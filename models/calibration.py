@@ -8,6 +8,7 @@ far tail, rarer than anything the held-back devices showed, is a generalized Par
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,17 @@ class AlarmRule:
             raise ValueError(
                 f"an express lane of {quick.k} of {quick.n} windows is no quicker than {self.k} of {self.n}"
             )
+
+
+class Measuring(Protocol):
+    """A scorer before its threshold: what that is fitted on."""
+
+    @property
+    def window_rows(self) -> int: ...
+
+    def statistics(self, values: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(B, S) of (B, T, C) windows, those of one device in time order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from models.autoencoder import ModelConfig
-from models.calibration import Threshold, fit_threshold
+from models.calibration import Measuring, Threshold, fit_threshold
 from models.compute import Compute, ComputeError, computing
 from models.detector import AttentionScorer, Detector
 from models.fleet import Series, Split, as_new, data_digest, draw, split_fleet, windows_of
@@ -105,7 +105,7 @@ def _same(digest: str, compute: Compute) -> str:
 
 
 def calibrate(
-    scorer: AttentionScorer, series: Sequence[Series], stride: int, row_s: float, config: TrainingConfig,
+    scorer: Measuring, series: Sequence[Series], stride: int, row_s: float, config: TrainingConfig,
     progress: Callable[[Progress], None] = lambda _: None, compute: Compute | None = None,
 ) -> Threshold:  # fmt: skip
     """Threshold of a scorer on held-back fault-free devices, each seen window by window as in service.

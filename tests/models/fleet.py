@@ -1,5 +1,7 @@
 """A tiny fleet for model tests: coupled channels, two modes, a counter and a slow channel, seeded."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from models.preparation import ChannelSpec
@@ -14,6 +16,8 @@ CHANNELS = (
     ChannelSpec("volume", "counter"),
     ChannelSpec("battery", "measured", 0, 100),
 )
+MODED = tuple(replace(c, low=0, high=1) if c.role == "state" else c for c in CHANNELS)
+"""The same where the profile says that the state is one of two."""
 ROWS, STRIDE, ROW_S = 64, 8, 5.0
 
 

@@ -7,24 +7,19 @@ import numpy as np
 import pytest
 
 from models.artifacts import load_artifact, save_artifact
-from models.baselines import RobustZ, WindowedPCA
+from models.baselines import PLAIN, PlainScorer, fit_plain
 from models.calibration import AlarmRule
-from models.scoring import Scorer
+from models.scoring import ModelIdentity, Scorer
 from models.series import SeriesConfig
 from models.series.learning import fit_series
 from models.series.scorer import SeriesScorer
 from models.training import draw
 from tests.checks.scorer_laws import LAWS, Windows, assert_same
 from tests.models.conftest import TinyFleet
-from tests.models.fleet import CHANNELS, ROW_S, ROWS, STRIDE
-
-NAMES = [c.name for c in CHANNELS]
-WATCHED = [c.is_target for c in CHANNELS]
+from tests.models.fleet import CHANNELS, MODED, ROW_S, ROWS, STRIDE
 
 
-@pytest.fixture(
-    scope="module", params=["attention", "attention-loaded", "series", "windowed-pca", "robust-z"]
-)
+@pytest.fixture(scope="module", params=["attention", "attention-loaded", "series", *PLAIN])
 def scorer(
     request: pytest.FixtureRequest, tiny: TinyFleet, tmp_path_factory: pytest.TempPathFactory
 ) -> Scorer:
@@ -35,9 +30,14 @@ def scorer(
         return load_artifact(saved(tiny, tmp_path_factory.mktemp("artifact")))
     if request.param == "series":
         return series_scorer(tiny)
-    learn = draw(tiny.series, ROWS, 1500, 0, np.random.default_rng(1))
-    kind = WindowedPCA if request.param == "windowed-pca" else RobustZ
-    return kind(request.param, NAMES, WATCHED, *learn)
+    return plain_scorer(tiny, request.param)
+
+
+def plain_scorer(tiny: TinyFleet, name: str) -> PlainScorer:
+    """Fitted on one half of the fleet, weighed by the other."""
+    half, rng = len(tiny.series) // 2, np.random.default_rng(1)
+    ground, others = (draw(part, ROWS, 1500, 0, rng) for part in (tiny.series[:half], tiny.series[half:]))
+    return fit_plain(name, MODED, ground, others, ModelIdentity("pump", name, "0"))
 
 
 def series_scorer(tiny: TinyFleet) -> SeriesScorer:

@@ -11,14 +11,15 @@ import httpx
 import numpy as np
 from starlette.types import ASGIApp
 
-from models.baselines import RobustZ
+from models.baselines import fit_plain
 from models.scoring import Scorer
 from monitor.alerts import AlertBook, AlertEvent
 from monitor.fleet import DeviceState
 from monitor.metrics import Metrics
 from monitor.outbox import Outbox, Work
 from monitor.web import Access, Check, create_app, serve
-from tests.monitor.worlds import PUMP, START, new_judge, play
+from monitor.workshop import channel_specs
+from tests.monitor.worlds import MODEL, PUMP, START, new_judge, play
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -71,8 +72,8 @@ def pump_scorer() -> Scorer:
     """A real scorer, trained on noise."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(32, PUMP.window_rows, len(PUMP.channels))).astype(np.float32)
-    watched = [channel.role == "measured" for channel in PUMP.channels]
-    return RobustZ(PUMP.type, PUMP.names, watched, values, np.ones(values.shape, np.bool_))
+    noise = values, np.ones(values.shape, np.bool_)
+    return fit_plain("robust_z", channel_specs(PUMP), noise, noise, MODEL)
 
 
 @dataclass
