@@ -72,12 +72,13 @@ class SimulateOptions:
 
     def runs(self, start_ms: int) -> Iterator[Simulation]:
         """One device after the other; each gets one of the faults, in turn."""
+        profile = load_profiles()[self.device_type]
         for number in range(self.devices):
             rng = np.random.default_rng([self.seed, number])
             serial = f"{self.device_type}-{self.seed:03d}-{number:04d}"
             duration_s = self.hours * 3600
             plan = self._plan(rng, number, duration_s)
-            yield simulate(self.device_type, serial, self.seed, start_ms, duration_s, plan)
+            yield simulate(self.device_type, serial, self.seed, start_ms, duration_s, plan, profile=profile)
 
     def _plan(self, rng: np.random.Generator, number: int, duration_s: float) -> Plan:
         rate = self.lookalikes[number % len(self.lookalikes)]
