@@ -31,6 +31,8 @@ from streams.simulation.device import machine_of
 
 START_MS = 1_790_000_000_000
 """Where device time begins: the same fleet whenever it is made."""
+FLEET_SEED = 100
+"""Of the fleets that the shipped models were trained on; their brief runs take the next."""
 ROWS_A_DEVICE = 2160
 """Rows of the grid that a device of a training fleet sends: three hours at one row in five seconds. A device read
 once a minute needs as many windows, not as many hours."""
@@ -67,7 +69,7 @@ class ZooOptions:
     hours: float | None = None
     lookalikes: tuple[float, ...] = LOOKALIKES
     """Times as often as usual, device by device in turn."""
-    fleet_seed: int = 100
+    fleet_seed: int = FLEET_SEED
     """Of the fleet; the brief runs take the next."""
     jobs: int | None = None
     training: TrainOptions = field(default_factory=TrainOptions)

@@ -18,7 +18,11 @@ def evaluate(
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, comma separated.")] = "0",
     peers: Annotated[
-        bool, typer.Option("--peers", help="Run all peers beside it; `--peers pca,usad` runs these.")
+        bool,
+        typer.Option(
+            "--peers",
+            help="Run all peers beside it; `--peers pca,usad` runs these, with --simulated `--peers robust_z`.",
+        ),
     ] = False,
     vus_window: Annotated[int | None, typer.Option(help="Largest window of VUS, in rows.", min=1)] = None,
     budget: Annotated[
@@ -78,11 +82,13 @@ def evaluate(
     """Measure detection and causes: on labelled recordings (trained on `split == train`), or --simulated."""
     chosen = numbers("--seeds", seeds, int)
     if simulated:
-        of_folders = {"DIR": folders, "--peers": peers, "--budget": budget, "--vus-window": vus_window}
+        # What follows --peers arrives as folders, for the flag takes no value of its own.
+        of_folders = {"DIR": None if peers else folders, "--budget": budget, "--vus-window": vus_window}
         if wrong := _given(of_folders):
             fail(f"--simulated takes no {' and no '.join(wrong)}: leave that out, or --simulated")
         trial = _trial(chosen, severities, devices, own_baseline, bound, unit_scale)
-        _evaluate_simulated(types, trial, models or [], profiles or [], jobs, report)
+        beside = [str(name) for name in folders or []] if peers else None
+        _evaluate_simulated(types, trial, models or [], profiles or [], jobs, report, beside)
         return
     of_simulated = {
         "--types": types, "--severities": severities, "--devices": devices, "--own-baseline": own_baseline,
@@ -136,16 +142,19 @@ def _trial(
 
 def _evaluate_simulated(
     types: str | None, trial: "Trial", models: list[Path], profiles: list[Path], jobs: int, report: Path | None,
+    beside: list[str] | None,
 ) -> None:  # fmt: skip
+    """`beside`: names of peers; without one all of them, and None for none."""
     from monitor.longrun import ReportError
-    from monitor.simtrial import BenchmarkError, simulated_command
+    from monitor.simtrial import BenchmarkError, PeerError, peers_named, simulated_command
 
     names = [name.strip() for name in types.split(",")] if types else []
     try:
+        peers = () if beside is None else peers_named(beside)
         simulated_command(
-            types=names, trial=trial, models=models, profiles=profiles, report=report, jobs=jobs
+            types=names, trial=trial, models=models, profiles=profiles, report=report, jobs=jobs, peers=peers
         )
-    except (BenchmarkError, ReportError, ValueError) as error:
+    except (BenchmarkError, PeerError, ReportError, ValueError) as error:
         fail(str(error))
 
 

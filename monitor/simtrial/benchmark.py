@@ -4,30 +4,39 @@ Goes through the types, alone or in parallel, shows how far it is, prints tables
 independent of all others, so that the figures are the same however many processes share the work.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
+from rich.progress import Progress, TaskID
 
 from models.artifacts import ArtifactError, Manifest, read_manifest
+from models.baselines import PlainScorer
 from models.loading import load_scorer
-from models.scoring import AdaptableScorer
+from models.scoring import AdaptableScorer, Scorer
 from monitor.findings import JudgeSettings
 from monitor.longrun import bar, workers, write_report
 from monitor.settings import SHIPPED_MODELS
-from monitor.simtrial.judging import TOGETHER, Subject, fault_rows, healthy_rows
-from monitor.simtrial.pairs import OWN, own_baseline_figures
-from monitor.simtrial.rates import summary
-from monitor.simtrial.runs import DAY_S, FaultCase, Trial, fault_cases, fault_hours
-from monitor.simtrial.tables import show
+from monitor.simtrial.judging import (
+    TOGETHER,
+    Subject,
+    fault_rows,
+    healthy_rows,
+    seen_faults,
+    seen_healthy,
+)
+from monitor.simtrial.peers import PeerFit, told_of
+from monitor.simtrial.reporting import Row, TypeRows, method_report, peers_report
+from monitor.simtrial.runs import FaultCase, Trial, fault_cases, fault_hours
+from monitor.simtrial.tables import OURS, show
 from streams.devices import DeviceProfile, ProfileError, load_profiles
-from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES, lookalike_specs
+from streams.simulation import BENCHMARK_SEEDS, DEVICE_TYPES
 
-Row = dict[str, Any]
+_Peers = Mapping[str, Mapping[str, PlainScorer]]
+"""Device type → peer → its scorer."""
 
 
 class BenchmarkError(Exception):
@@ -43,12 +52,23 @@ class _Candidate:
     manifest: Manifest
 
     @property
+    def kind(self) -> str:
+        return self.profile.type
+
+    @property
     def asked_a_day(self) -> float:
         return self.manifest.threshold.rate_asked
 
     def subject(self) -> Subject:
-        settings = JudgeSettings().fitted_for(self.manifest.threshold.rule())
-        return Subject(self.profile, load_scorer(self.folder, "cpu"), settings)
+        return self.judged_alike(load_scorer(self.folder, "cpu"))
+
+    def judged_alike(self, scorer: Scorer) -> Subject:
+        """A scorer of this type under the alarm rule of its model."""
+        return Subject(self.profile, scorer, JudgeSettings().fitted_for(self.manifest.threshold.rule()))
+
+    def peers(self, names: tuple[str, ...]) -> PeerFit:
+        """For the same rule and budget."""
+        return PeerFit(self.profile, names, self.manifest.threshold.rule(), self.asked_a_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +80,12 @@ class _Piece:
     cases: tuple[FaultCase, ...]
     first: int = 0
     last: int = 0
+    peers: Mapping[str, PlainScorer] = field(default_factory=dict)
+    """They judge the same runs."""
 
     @property
     def kind(self) -> str:
-        return self.candidate.profile.type
+        return self.candidate.kind
 
     def hours(self) -> float:
         """Device hours to simulate; one with a fault is played twice, to tell what the fault did."""
@@ -78,16 +100,17 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """Rows of a piece."""
+    """Rows of a piece by method."""
 
     kind: str
-    faults: list[Row]
-    healthy: list[Row]
+    faults: Mapping[str, list[Row]]
+    healthy: Mapping[str, list[Row]]
 
 
 def simulated_command(
     *, types: Sequence[str] = (), trial: Trial | None = None, models: Sequence[Path] = (),
     profiles: Sequence[Path] = (), report: Path | None = None, jobs: int = 1, console: Console | None = None,
+    peers: tuple[str, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Run the benchmark, show its tables, and give (and write) the report.
 
@@ -97,23 +120,28 @@ def simulated_command(
         profiles: folders of device profiles, likewise.
         report: file for the JSON.
         jobs: processes at work.
+        peers: of `models.baselines.PLAIN`; they are fitted first, and judge the same runs.
 
     Raises:
-        BenchmarkError: an unknown type, a model or profile that cannot be used, nothing to try.
+        BenchmarkError: an unknown type, a model or profile that cannot be used, nothing to try, or peers where devices
+            are watched.
         ReportError: the report cannot be written.
     """
     busy, console = console or Console(stderr=True), console or Console()
     trial = trial or Trial()
+    if peers and trial.own_hours:
+        raise BenchmarkError("peers learn nothing of a single device: leave out --own-baseline, or --peers")
     chosen, skipped = _candidates(types, models, profiles)
-    pieces = [piece for candidate in chosen for piece in _pieces(candidate, trial)]
     write_report(report, {"skipped": skipped})
-    done: list[_Done] = []
+    fits = [candidate.peers(peers) for candidate in chosen] if peers else []
+    pieces = [piece for candidate in chosen for piece in _pieces(candidate, trial)]
     with bar(busy) as progress:
-        task = progress.add_task("simulating", total=sum(piece.hours() for piece in pieces))
-        for piece, one in _all(pieces, jobs):
-            done.append(one)
-            progress.update(task, advance=piece.hours(), description=piece.kind)
-    outcome = _report(chosen, trial, done, skipped)
+        total = sum(fit.hours() for fit in fits) + sum(piece.hours() for piece in pieces)
+        shown = _Shown(progress, progress.add_task("simulating", total=total))
+        fitted = {fit.kind: scorers for fit, scorers in _all(_fit, fits, jobs, shown)}
+        pieces = [replace(piece, peers=fitted.get(piece.kind, {})) for piece in pieces]
+        done = [one for _, one in _all(_work, pieces, jobs, shown)]
+    outcome = _report(chosen, trial, done, skipped, fitted)
     write_report(report, outcome)
     show(console, outcome)
     return outcome
@@ -189,77 +217,94 @@ def _pieces(candidate: _Candidate, trial: Trial) -> Iterator[_Piece]:
         yield _Piece(candidate, trial, (), start, min(devices, start + TOGETHER))
 
 
-def _all(pieces: Sequence[_Piece], jobs: int) -> Iterator[tuple[_Piece, _Done]]:
-    if jobs <= 1:
-        for piece in pieces:
-            yield piece, _work(piece)
+class _Work(Protocol):
+    """Something to be done on a device type."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def hours(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Device hours simulated so far, of whatever work."""
+
+    progress: Progress
+    task: TaskID
+
+    def __call__(self, work: _Work) -> None:
+        self.progress.update(self.task, advance=work.hours(), description=work.kind)
+
+
+W = TypeVar("W", bound=_Work)
+R = TypeVar("R")
+
+
+def _all(
+    do: Callable[[W], R], works: Sequence[W], jobs: int, shown: Callable[[_Work], None]
+) -> Iterator[tuple[W, R]]:
+    if jobs <= 1 or not works:
+        for work in works:
+            result = do(work)
+            shown(work)
+            yield work, result
         return
-    with workers(min(jobs, len(pieces))) as pool:
-        running = {pool.submit(_work, piece): piece for piece in sorted(pieces, key=lambda p: -p.hours())}
+    with workers(min(jobs, len(works))) as pool:
+        running = {pool.submit(do, work): work for work in sorted(works, key=lambda w: -w.hours())}
         for done in as_completed(running):
-            yield running[done], done.result()
+            result = done.result()
+            shown(running[done])
+            yield running[done], result
+
+
+def _fit(fit: PeerFit) -> dict[str, PlainScorer]:
+    return fit.fit()
 
 
 def _work(piece: _Piece) -> _Done:
-    subject = piece.candidate.subject()
-    if piece.trial.own_hours and not isinstance(subject.scorer, AdaptableScorer):
+    candidate, trial = piece.candidate, piece.trial
+    ours = candidate.subject()
+    if trial.own_hours and not isinstance(ours.scorer, AdaptableScorer):
         raise BenchmarkError(
-            f"{piece.candidate.folder}: this model cannot be told of a device's own bias; leave out --own-baseline"
+            f"{candidate.folder}: this model cannot be told of a device's own bias; leave out --own-baseline"
         )
-    faults = fault_rows(subject, piece.trial, piece.cases) if piece.cases else []
-    healthy = healthy_rows(subject, piece.trial, piece.first, piece.last) if piece.last else []
+    peers = {name: candidate.judged_alike(scorer) for name, scorer in piece.peers.items()}
+    subjects = {OURS: ours, **peers}
+    faults: dict[str, list[Row]] = {name: [] for name in subjects}
+    healthy: dict[str, list[Row]] = {name: [] for name in subjects}
+    if piece.cases:
+        seen = seen_faults(candidate.profile, trial, piece.cases)
+        faults = {name: fault_rows(one, trial, piece.cases, seen) for name, one in subjects.items()}
+    if piece.last:
+        seen = seen_healthy(candidate.profile, trial, piece.first, piece.last)
+        healthy = {name: healthy_rows(one, trial, seen) for name, one in subjects.items()}
     return _Done(piece.kind, faults, healthy)
 
 
 def _report(
-    chosen: Sequence[_Candidate], trial: Trial, done: Sequence[_Done], skipped: list[dict[str, str]]
-) -> dict[str, Any]:
-    by_type: dict[str, Any] = {}
-    rows: list[Row] = []
-    devices: list[Row] = []
-    days, asked = 0.0, 0.0
-    for candidate in chosen:
-        kind = candidate.profile.type
-        own = _in_order([row for one in done if one.kind == kind for row in one.faults])
-        healthy = [row for one in done if one.kind == kind for row in one.healthy]
-        false = _alarms(healthy)
-        own_days = len(healthy) * trial.hours(kind) * 3600 / DAY_S
-        by_type[kind] = summary(own, false, own_days, candidate.asked_a_day) | {
-            "model_digest": candidate.manifest.weights_digest, "lookalikes": _lookalikes(kind, healthy),
-            **_watched(trial, own, healthy, own_days, candidate.asked_a_day),
-        }  # fmt: skip
-        rows, devices, days = [*rows, *own], [*devices, *healthy], days + own_days
-        asked += candidate.asked_a_day * own_days
-    asked_a_day = asked / days if days else None
-    return {
-        **summary(rows, _alarms(devices), days, asked_a_day),
-        **_watched(trial, rows, devices, days, asked_a_day),
-        "by_type": by_type, "faults": rows, "skipped": skipped,
-    }  # fmt: skip
+    chosen: Sequence[_Candidate], trial: Trial, done: Sequence[_Done], skipped: list[dict[str, str]],
+    peers: _Peers,
+) -> dict[str, Any]:  # fmt: skip
+    """`peers` is there where peers were asked for; everything else is as without them."""
+    ours = method_report([_rows(one, OURS, done, _told(one)) for one in chosen], trial)
+    report = {**ours, "skipped": skipped}
+    names = dict.fromkeys(name for of in peers.values() for name in of)
+    if names:
+        beside = {
+            name: [_rows(one, name, done, told_of(peers[one.kind][name])) for one in chosen] for name in names
+        }
+        report["peers"] = peers_report(ours, beside, trial)
+    return report
 
 
-def _alarms(healthy: Sequence[Mapping[str, Any]]) -> int:
-    return sum(row["alarms"] for row in healthy)
+def _rows(candidate: _Candidate, method: str, done: Sequence[_Done], told: Mapping[str, Any]) -> TypeRows:
+    own = [one for one in done if one.kind == candidate.kind]
+    faults, healthy = (
+        [row for one in own for row in getattr(one, part)[method]] for part in ("faults", "healthy")
+    )
+    return TypeRows(candidate.kind, faults, healthy, candidate.asked_a_day, told)
 
 
-def _watched(
-    trial: Trial, faults: Sequence[Row], healthy: Sequence[Row], days: float, asked_a_day: float | None
-) -> dict[str, Any]:
-    """The part of the report that tells of watched devices; none where none was watched."""
-    if not trial.own_hours:
-        return {}
-    settings = {"hours": trial.own_hours, "bound": trial.adaptation.bound, "unit_scale": trial.unit_scale}
-    return {OWN: settings | own_baseline_figures(faults, healthy, days, asked_a_day)}
-
-
-def _in_order(rows: list[Row]) -> list[Row]:
-    """However the work was shared out."""
-    return sorted(rows, key=lambda row: (row["fault"], row["severity"], row["onset"], row["seed"]))
-
-
-def _lookalikes(kind: str, healthy: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """How often each kind of look-alike came, and how many false alarms began during it or just after."""
-    came = Counter(name for row in healthy for name in row["lookalikes"])
-    blamed = Counter(name for row in healthy for name in row["during"])
-    names = [*lookalike_specs(kind), "nothing"]
-    return {name: {"events": came[name], "false_alarms": blamed[name]} for name in names}
+def _told(candidate: _Candidate) -> dict[str, str]:
+    return {"model_digest": candidate.manifest.weights_digest}

@@ -4,7 +4,7 @@ Windows and decisions are those of the service: the same grid, the scorer, and t
 Many devices are judged at once, because the Judge takes a round of all of them in the time of one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,6 +48,13 @@ class Subject:
     settings: JudgeSettings
 
 
+class Seen(NamedTuple):
+    """A run and its windows, the same for whoever judges them."""
+
+    run: Simulation
+    windows: Windows
+
+
 class _Judged(NamedTuple):
     """A run and what was said of it."""
 
@@ -86,19 +93,37 @@ def evaluate_simulated(
     cases, devices = fault_cases(profile.type, trial), trial.healthy_devices(profile.type)
     total, rows, alarms = len(cases) + devices, [], 0
     for start in range(0, len(cases), TOGETHER):
-        rows += fault_rows(subject, trial, cases[start : start + TOGETHER])
+        some = cases[start : start + TOGETHER]
+        rows += fault_rows(subject, trial, some, seen_faults(profile, trial, some))
         progress(len(rows), total)
     for start in range(0, devices, TOGETHER):
         last = min(devices, start + TOGETHER)
-        alarms += sum(row["alarms"] for row in healthy_rows(subject, trial, start, last))
+        seen = seen_healthy(profile, trial, start, last)
+        alarms += sum(row["alarms"] for row in healthy_rows(subject, trial, seen))
         progress(len(cases) + last, total)
     days = devices * trial.hours(profile.type) * 3600 / DAY_S
     return {**summary(rows, alarms, days, asked_a_day), "faults": rows}
 
 
-def fault_rows(subject: Subject, trial: Trial, cases: Sequence[FaultCase]) -> list[dict[str, Any]]:
-    """What came of each case."""
-    judged = _judged(subject, (fault_run(subject.profile, trial, case) for case in cases))
+def seen_faults(profile: DeviceProfile, trial: Trial, cases: Sequence[FaultCase]) -> list[Seen]:
+    """The runs of some cases, in their order."""
+    return [_seen(fault_run(profile, trial, case)) for case in cases]
+
+
+def seen_healthy(profile: DeviceProfile, trial: Trial, first: int, last: int) -> list[Seen]:
+    """The runs of the fault-free devices `first` to `last` (exclusive)."""
+    return [_seen(run) for run in healthy_runs(profile, trial, first, last)]
+
+
+def _seen(run: Simulation) -> Seen:
+    return Seen(run, windows_of_run(run))
+
+
+def fault_rows(
+    subject: Subject, trial: Trial, cases: Sequence[FaultCase], seen: Sequence[Seen]
+) -> list[dict[str, Any]]:
+    """What came of each case, `seen` being their runs."""
+    judged = _judged(subject, seen)
     rows = [_fault_row(subject, case, one) for case, one in zip(cases, judged, strict=True)]
     if trial.own_hours:
         for row, case, one in zip(rows, cases, _watched(subject, trial, judged), strict=True):
@@ -106,9 +131,9 @@ def fault_rows(subject: Subject, trial: Trial, cases: Sequence[FaultCase]) -> li
     return rows
 
 
-def healthy_rows(subject: Subject, trial: Trial, first: int, last: int) -> list[dict[str, Any]]:
+def healthy_rows(subject: Subject, trial: Trial, seen: Sequence[Seen]) -> list[dict[str, Any]]:
     """Alarms of fault-free devices, and during which look-alikes."""
-    judged = _judged(subject, healthy_runs(subject.profile, trial, first, last))
+    judged = _judged(subject, seen)
     rows = [_healthy_row(one) for one in judged]
     if trial.own_hours:
         for row, one in zip(rows, _watched(subject, trial, judged), strict=True):
@@ -191,21 +216,19 @@ def _deletion(subject: Subject, one: _Judged, caught: Finding) -> bool | None:
     return bool(blamed[first] == top and left[first] < left[second])
 
 
-def _judged(subject: Subject, runs: Iterable[Simulation]) -> list[_Judged]:
+def _judged(subject: Subject, seen: Sequence[Seen]) -> list[_Judged]:
     """Score every run, then judge all of them at once."""
-    every = list(runs)
-    windows = [windows_of_run(run) for run in every]
-    scored = score_runs(subject.scorer, subject.profile, windows)
-    devices = [run.device for run, one in zip(every, windows, strict=True) for _ in range(len(one))]
+    scored = score_runs(subject.scorer, subject.profile, [one.windows for one in seen])
+    devices = [one.run.device for one in seen for _ in range(len(one.windows))]
     joined = Score.joined([one.score for one in scored])
-    end_t = np.concatenate([one.end_t for one in windows])
+    end_t = np.concatenate([one.windows.end_t for one in seen])
     # The Judge looks at names, times and scores; the readings were needed by the scorer alone.
     nothing = np.zeros((len(end_t), 0, 0), np.float32)
     batch = WindowBatch(subject.profile, devices, end_t, nothing, nothing.astype(np.bool_))
     found = Judge(subject.profile, subject.scorer.identity, subject.settings).judge(batch, joined)
     return [
-        _Judged(run, one, told, [f for f in found if f.device == run.device])
-        for run, one, told in zip(every, windows, scored, strict=True)
+        _Judged(*one, told, [f for f in found if f.device == one.run.device])
+        for one, told in zip(seen, scored, strict=True)
     ]
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from monitor.longrun import blank_table
 from monitor.simtrial.pairs import OWN
 
+OURS = "attendant"
 FAULT_COLUMNS = {
     "detected": "detected", "top1": "top-1", "top3": "top-3", "hypothesis_top1": "fault named",
     "deletion_top1": "deletion",
@@ -25,6 +26,9 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
     _times(console, types)
     if OWN in report:
         _pairs(console, types)
+    if "peers" in report:
+        _beside(console, report, list(types))
+        _leads(console, report)
     for kind, figures in report["by_type"].items():
         missed = [name for name, one in figures["by_fault"].items() if one["detected"] < 1]
         if missed:
@@ -92,6 +96,51 @@ def _pairs(console: Console, types: Mapping[str, Mapping[str, Any]]) -> None:
             "–" if bias is None else f"{bias['median']:.2f}",
         )  # fmt: skip
     console.print(table)
+
+
+def _beside(console: Console, report: Mapping[str, Any], kinds: Sequence[str]) -> None:
+    """Every method on every type, ours first."""
+    title = "beside other methods: the same runs, the same false alarms asked for"
+    table = blank_table(title, "type, method")
+    for heading in ("found", "top-1", "top-3", "delay, s", "lead, s", "alarms a month"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kind in kinds:
+        table.add_row(kind, style="bold")
+        for method, of in {OURS: report, **report["peers"]}.items():
+            table.add_row(f"  {method}", *_method_cells(of["by_type"].get(kind, of)))
+    console.print(table)
+
+
+def _method_cells(figures: Mapping[str, Any]) -> list[str]:
+    month = figures["false_alarms_per_device_month"]
+    interval = figures["false_alarms_per_device_month_interval"]
+    return [
+        *(_rate(figures[name], None) for name in ("detected", "top1", "top3")),
+        _number(figures["delay_s"]),
+        _number(figures["lead_time_s"]),
+        _rate(month, interval).replace("\n", " "),
+    ]
+
+
+def _leads(console: Console, report: Mapping[str, Any]) -> None:
+    """Found: over all faults; the true channel first and the mean delay: over those that both found."""
+    table = blank_table(f"{OURS} less each of them over the same faults, 95 % interval", "less")
+    for heading in ("found", "top-1", "delay, s", "both"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, figures in report["peers"].items():
+        paired = figures["paired"]
+        found, named, delay = (paired[one] for one in ("detected", "top1", "delay_s"))
+        table.add_row(
+            name, _lead(found, 2), _lead(named, 2), _lead(delay, 0), str(delay["of"] if delay else 0)
+        )
+    console.print(table)
+
+
+def _lead(told: Mapping[str, Any] | None, digits: int) -> str:
+    if told is None:
+        return "–"
+    low, high = told["interval"]
+    return f"{told['difference']:+,.{digits}f}\n[{low:+,.{digits}f}, {high:+,.{digits}f}]"
 
 
 def _mean(value: float | None, interval: Sequence[float] | None) -> str:

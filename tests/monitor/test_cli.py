@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from models.baselines import PLAIN
 from monitor.cli import app
 from monitor.findings import AdaptationSettings
 from monitor.simtrial import Trial
@@ -124,7 +125,8 @@ def test_a_recording_that_is_not_there_is_said_in_one_line() -> None:
         ([], "name a folder of labelled recordings, or say --simulated"),
         (["--seeds", "0,x", "data"], "--seeds takes numbers separated by commas, not '0,x'"),
         (["--simulated", "data"], "--simulated takes no DIR: leave that out, or --simulated"),
-        (["--simulated", "--peers"], "--simulated takes no --peers"),
+        (["--simulated", "--peers", "usad"], "no peer usad on simulated devices; there are robust_z, "),
+        (["--simulated", "--peers", "--own-baseline", "36"], "leave out --own-baseline, or --peers"),
         (["--simulated", "--budget", "1", "--vus-window", "9"], "no --budget and no --vus-window"),
         (["--types", "infusion-pump", "data"], "only --simulated takes --types: say that instead of DIR"),
         (["--devices", "0", "data"], "only --simulated takes --devices"),
@@ -182,6 +184,23 @@ def test_what_is_not_asked_of_a_simulated_evaluation_is_as_the_trial_and_the_ser
     monkeypatch.setattr("monitor.simtrial.simulated_command", lambda *, trial, **_: asked.append(trial))
     done = CliRunner().invoke(app, ["evaluate", "--simulated", *arguments])
     assert (done.exit_code, asked) == (0, [trial])
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], ()),
+        (["--peers"], tuple(PLAIN)),
+        (["--peers", "windowed_pca,robust_z"], ("robust_z", "windowed_pca")),
+    ],
+)
+def test_peers_of_a_simulated_evaluation_are_those_named_or_all(
+    words: list[str], names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr("monitor.simtrial.simulated_command", lambda *, peers, **_: asked.append(peers))
+    done = CliRunner().invoke(app, ["evaluate", "--simulated", *words])
+    assert (done.exit_code, asked) == (0, [names])
 
 
 @pytest.mark.parametrize("command", ["evaluate --simulated", "bench", "demo", "zoo --out models"])
