@@ -16,6 +16,10 @@ from scipy.stats import genpareto
 
 from models.scoring import EXPRESS_AT
 
+_FEW = 5
+"""Peaks that say nothing of a tail."""
+_ABOVE = 1e-3
+"""A limit lies at least so far above what is usual, or reached by far too many peaks."""
 _LEAST_APART = 1.01
 """The express limit lies at least this much further from what is usual than the limit."""
 
@@ -144,8 +148,11 @@ def tail_level(tops: NDArray[np.float64], chance: float) -> float:
     start = float(np.quantile(tops, 1 - min(0.1, max(0.01, 50 / len(tops)))))
     excess = tops[tops > start] - start
     share = len(excess) / len(tops)
-    if chance >= share or len(excess) < 5:
-        return float(np.quantile(tops, max(0.0, 1 - chance)))
+    if chance >= share or len(excess) < _FEW:
+        level = float(np.quantile(tops, max(0.0, 1 - chance)))
+        # A statistic that saturates reaches its highest value again and again: that is no level, but what lies above.
+        tied = np.count_nonzero(tops == level) > max(_FEW, chance * len(tops))
+        return level + _ABOVE if tied else level
     shape, _, scale = genpareto.fit(excess, floc=0.0)
     shape = float(np.clip(shape, 0.0, 0.15))
     scale = max(float(scale if 0 < shape < 0.15 else excess.mean() * (1 - shape)), 1e-9)
@@ -178,7 +185,7 @@ def fit_threshold(
     express = rule.express
     patient = budget if express is None else budget * (1 - express.portion)
     limit = _limits(filled, rule, patient * apart / windows_a_day, apart)
-    limit = np.maximum(limit, usual + 1e-3)
+    limit = np.maximum(limit, usual + _ABOVE)
     quick = np.zeros(0)
     if express is not None:
         quick = _limits(filled, express, budget * express.portion * apart / windows_a_day, apart)

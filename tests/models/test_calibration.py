@@ -165,3 +165,13 @@ def test_an_alarm_of_the_express_lane_is_open_at_once_and_for_as_long_as_it_fire
     rule = AlarmRule(3, 4, hold=0.8, express=ExpressRule(1, 2))
     anomaly = np.array([0, 0, 2.5, 0, 0, 0, 0], np.float32)
     assert open_rows(anomaly, rule).tolist() == [False, False, True, True, False, False, False]
+
+
+def test_a_statistic_that_saturates_is_no_alarm_each_time_it_does() -> None:
+    saturated = [np.minimum(device(seed), 1.5).astype(np.float32) for seed in range(20)]
+    chance = 1e-3
+    tops = np.concatenate([x[:, 0].reshape(-1, 40).max(1) for x in saturated]).astype(np.float64)
+    assert (tops == 1.5).mean() > 10 * chance
+    assert (tops >= tail_level(tops, chance)).mean() <= chance
+    fitted = fit_threshold(saturated, 8640, 0.5, RULE)
+    assert fitted.rate_seen <= 0.5
