@@ -194,10 +194,10 @@ class Preparation(nn.Module):
                 slopes, slope_seen = self._slopes(level, level_seen, newest)
                 targets[:, self.counters], target_seen[:, self.counters] = slopes, slope_seen
             for m, floor in enumerate(self.floors):
-                self.center[m], self.scale[m] = _robust(targets[:, m][target_seen[:, m] > 0], floor)
+                self.center[m], self.scale[m] = robust(targets[:, m][target_seen[:, m] > 0], floor)
             for s, i in enumerate(self.settings):
                 told = x[:, i][seen[:, i] > 0]
-                self.context_center[s], self.context_scale[s] = _robust(told, 1e-6)
+                self.context_center[s], self.context_scale[s] = robust(told, 1e-6)
                 if len(told):
                     self.knots[s] = _knots(told, self.knots.shape[1])
 
@@ -306,7 +306,7 @@ def _knots(told: Tensor, count: int) -> Tensor:
     return knots
 
 
-def _robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:
+def robust(x: Tensor, floor: float) -> tuple[Tensor, Tensor]:
     """Median, and the spread between the 1 % and 99 % quantiles as that of a normal distribution."""
     if len(x) == 0:
         return torch.tensor(0.0), torch.tensor(1.0)

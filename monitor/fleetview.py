@@ -22,11 +22,13 @@ def device_states(lane: Lane) -> Iterator[DeviceState]:
     standing = {s.device: s for _, s in lane.standing()}
     silent, heard = set(lane.silence.silent()), lane.silence.last_seen()
     alerts, learning, filled = lane.open_alerts(), lane.learning(), lane.filled_rows()
-    for device, kind in lane.device_types().items():
+    types = lane.device_types()
+    hindrances = {kind: lane.hindrance(kind) for kind in set(types.values()) if lane.judges(kind)}
+    for device, kind in types.items():
         stands, own, heard_ms = standing.get(device), learning.get(device), heard.get(device, 0)
         learns = (
             _learning(lane.profile(kind), filled[device], stands, own, heard_ms)
-            if lane.judges(kind)
+            if kind in hindrances
             else LearningState(LearningReason.NO_MODEL, 0.0)
         )
         state = _status(device in silent, stands, learns)
@@ -38,7 +40,7 @@ def device_states(lane: Lane) -> Iterator[DeviceState]:
             anomaly=None if stands is None else round(stands.anomaly, 3),
             alert_id=alerts.get(device),
             learning=learns if state is DeviceStatus.LEARNING else None,
-            baseline=_baseline(lane.hindrance(kind), own) if lane.judges(kind) else None,
+            baseline=_baseline(hindrances[kind], own) if kind in hindrances else None,
         )
 
 

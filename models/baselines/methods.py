@@ -14,10 +14,9 @@ from torch import Tensor
 from models.attribution import recency
 from models.baselines.reading import CHUNK, FLOOR, Floats, Inputs, Spread
 from models.launching import filled
+from models.peers.linear import principal
 from models.preparation import ALIGNED
 
-VARIANCE = 0.9
-"""Part of the variance that a principal subspace carries, as that of `models.peers.linear`."""
 TAIL = 0.99
 """A channel's residual is counted in what this part of the fault-free windows stays below."""
 
@@ -104,12 +103,11 @@ class WindowedPCA:
         flat = flattened(self.spread, x)
         self._mean = flat.mean(0, dtype=np.float64).astype(np.float32)
         flat -= self._mean
-        values, vectors = np.linalg.eigh((flat.T @ flat).astype(np.float64))
-        carried = np.cumsum(values[::-1]) / max(values.sum(), 1e-12)
-        kept = int(np.searchsorted(carried, VARIANCE)) + 1
+        basis = principal((flat.T @ flat).astype(np.float64))
+        width, kept = basis.shape
         # Filled up with zeros: products of matrices of odd widths round by where a row stands.
-        self._to = torch.zeros(len(values), -(-kept // ALIGNED) * ALIGNED)
-        self._to[:, :kept] = torch.from_numpy(vectors[:, ::-1][:, :kept].astype(np.float32))
+        self._to = torch.zeros(width, -(-kept // ALIGNED) * ALIGNED)
+        self._to[:, :kept] = torch.from_numpy(basis.astype(np.float32))
         self._back = self._to.t().contiguous()
 
     def residuals(self, x: Inputs) -> Floats:

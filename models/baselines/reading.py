@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.autoencoder import ModelConfig
 from models.launching import filled
-from models.preparation import SQUASH, ChannelSpec, Preparation, Prepared
+from models.preparation import SQUASH, ChannelSpec, Preparation, Prepared, robust
 
 CHUNK = 64
 """Windows are prepared, and multiplied by matrices, in so many at a time: bits depend on how many stand together."""
@@ -106,7 +106,8 @@ class Spread(NamedTuple):
     @classmethod
     def of(cls, x: Inputs) -> "Spread":
         """Of fault-free windows: median, and the spread between the 1 % and 99 % quantiles."""
-        spread = [_robust(x.z[..., m][x.told[..., m] > 0]) for m in range(x.z.shape[2])]
+        read = (x.z[..., m][x.told[..., m] > 0] for m in range(x.z.shape[2]))
+        spread = [robust(torch.from_numpy(z), FLOOR) for z in read]
         return cls(*np.array(spread, np.float32).T)
 
     def standard(self, z: Floats) -> Floats:
@@ -115,10 +116,3 @@ class Spread(NamedTuple):
         near = np.clip(far, -SQUASH, SQUASH)
         squashed: Floats = near + np.copysign(np.log1p(np.abs(far - near)), far)
         return squashed
-
-
-def _robust(x: Floats) -> tuple[float, float]:
-    if not len(x):
-        return 0.0, 1.0
-    low, middle, high = np.quantile(x, [0.01, 0.5, 0.99])
-    return float(middle), max(float(high - low) / 4.65, FLOOR)

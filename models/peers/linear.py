@@ -38,9 +38,15 @@ def _fit(train: Rows) -> Subspace:
     stride = max(2, -(-len(train) // _FIT_ON))
     x = windows(train, WINDOW)[::stride].reshape(-1, WINDOW * train.shape[1]).astype(np.float64)
     mean = x.mean(0)
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov((x - mean).T)))
+    return Subspace(mean, principal(np.atleast_2d(np.cov((x - mean).T))))
+
+
+def principal(covariance: Array) -> Array:
+    """(D, D) covariance on any scale → (D, K) components that carry `VARIANCE` of it, the largest first."""
+    values, vectors = np.linalg.eigh(covariance)
     carried = np.cumsum(values[::-1]) / max(values.sum(), 1e-12)
-    return Subspace(mean, vectors[:, ::-1][:, : int(np.searchsorted(carried, VARIANCE)) + 1])
+    basis: Array = vectors[:, ::-1][:, : int(np.searchsorted(carried, VARIANCE)) + 1]
+    return basis
 
 
 def _residuals(subspace: Subspace, z: Rows) -> tuple[Array, Array]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
 
 from models.artifacts import ArtifactError, Manifest, read_manifest
 from models.baselines import PlainScorer
@@ -137,7 +136,11 @@ def simulated_command(
     pieces = [piece for candidate in chosen for piece in _pieces(candidate, trial)]
     with bar(busy) as progress:
         total = sum(fit.hours() for fit in fits) + sum(piece.hours() for piece in pieces)
-        shown = _Shown(progress, progress.add_task("simulating", total=total))
+        task = progress.add_task("simulating", total=total)
+
+        def shown(work: _Work) -> None:
+            progress.update(task, advance=work.hours(), description=work.kind)
+
         fitted = {fit.kind: scorers for fit, scorers in _all(_fit, fits, jobs, shown)}
         pieces = [replace(piece, peers=fitted.get(piece.kind, {})) for piece in pieces]
         done = [one for _, one in _all(_work, pieces, jobs, shown)]
@@ -224,17 +227,6 @@ class _Work(Protocol):
     def kind(self) -> str: ...
 
     def hours(self) -> float: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """Device hours simulated so far, of whatever work."""
-
-    progress: Progress
-    task: TaskID
-
-    def __call__(self, work: _Work) -> None:
-        self.progress.update(self.task, advance=work.hours(), description=work.kind)
 
 
 W = TypeVar("W", bound=_Work)
